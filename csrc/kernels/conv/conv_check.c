@@ -1,0 +1,57 @@
+/* What the loader asks before a convolution may run: sizes that follow from each other, windows that touch the input. */
+#include "conv.h"
+
+/* One axis: every window starts before the input ends, and padding is within the kernel's reach. */
+static int axis_is_valid(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t dilation, int32_t pad) {
+  const int32_t limit = 0x7fff;
+  if (!edgec_within(in, 1, limit) || !edgec_within(out, 1, limit) || !edgec_within(kernel, 1, limit) ||
+      !edgec_within(stride, 1, limit) || !edgec_within(dilation, 1, limit) || !edgec_within(pad, 0, limit)) {
+    return 0;
+  }
+  return pad <= (kernel - 1) * dilation && (out - 1) * stride - pad < in;
+}
+
+static int epilogue_is_valid(int32_t in_zero_point, int32_t out_zero_point, int32_t low, int32_t high, int32_t shift) {
+  return edgec_within(in_zero_point, INT8_MIN, INT8_MAX) && edgec_within(out_zero_point, INT8_MIN, INT8_MAX) &&
+         edgec_within(low, INT8_MIN, high) && edgec_within(high, low, INT8_MAX) && edgec_within(shift, 0, 24);
+}
+
+static int counts_are(const edgec_sizes *s, uint8_t params) {
+  return s->input_count == 1 && s->output_count == 1 && s->constant_count == 3 && s->param_count == params;
+}
+
+int edgec_conv2d_check(const void *params, const edgec_sizes *s) {
+  const edgec_conv2d_params *const p = params;
+  if (!counts_are(s, (uint8_t)(sizeof *p / 4)) ||
+      !axis_is_valid(p->in_h, p->out_h, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top) ||
+      !axis_is_valid(p->in_w, p->out_w, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left) ||
+      !epilogue_is_valid(p->in_zero_point, p->out_zero_point, p->clamp_min, p->clamp_max, p->shift)) {
+    return 0;
+  }
+  if (!edgec_within(p->in_c, 1, 0xffff) || !edgec_within(p->out_c, 1, 0xffff) || p->groups < 1 ||
+      p->in_c % p->groups != 0 || p->out_c % p->groups != 0) {
+    return 0;
+  }
+  const uint32_t window = edgec_volume(p->kernel_h, p->kernel_w, p->in_c / p->groups);
+  return window < 0x01000000u && s->input[0] == edgec_volume(p->in_h, p->in_w, p->in_c) &&
+         s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c) &&
+         s->constant[0] == edgec_area(p->out_c, (int32_t)window) && s->constant[1] == (uint32_t)p->out_c * 4u &&
+         s->constant[2] == (uint32_t)p->out_c * 4u;
+}
+
+int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  if (!counts_are(s, (uint8_t)(sizeof *p / 4)) ||
+      !axis_is_valid(p->in_h, p->out_h, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top) ||
+      !axis_is_valid(p->in_w, p->out_w, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left) ||
+      !epilogue_is_valid(p->in_zero_point, p->out_zero_point, p->clamp_min, p->clamp_max, p->shift)) {
+    return 0;
+  }
+  if (!edgec_within(p->in_c, 1, 0xffff) || !edgec_within(p->out_c, 1, 0xffff) || p->out_c % p->in_c != 0) {
+    return 0;
+  }
+  return s->input[0] == edgec_volume(p->in_h, p->in_w, p->in_c) &&
+         s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c) &&
+         s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, p->out_c) &&
+         s->constant[1] == (uint32_t)p->out_c * 4u && s->constant[2] == (uint32_t)p->out_c * 4u;
+}

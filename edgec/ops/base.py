@@ -1,0 +1,123 @@
+"""What an operator family provides: the contract between a file in `edgec/ops/` and everything that iterates the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgec.ir.core import Constant, Op, Port, Program, Tensor
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a kernel wants an operator's constants laid out, named as in the kernel's symbol (`c1` is canonical order).
+
+    pack and unpack take and give the list of arrays in order of roles and are inverse to each other: whatever was
+    packed for a device can be interpreted, inspected and re-targeted from the artifact alone.
+    """
+
+    name: str
+    pack: Callable[[Op, list[np.ndarray]], list[np.ndarray]]
+    unpack: Callable[[Op, list[np.ndarray]], list[np.ndarray]]
+
+
+def _same(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    return values
+
+
+CANONICAL = Packing("c1", _same, _same)
+
+
+class Operator:
+    """One opcode. Subclasses are stateless; `edgec.ops.register` puts one instance of each into the registry.
+
+    opcode: its name in programs; code: its number in artifacts (never reused); fields: its integer attributes in the
+    order of the C parameter struct; roles: its constants in order.
+    """
+
+    opcode: str
+    code: int
+    fields: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    role_dtypes: tuple[str, ...] = ()
+    packings: dict[str, Packing] = {"c1": CANONICAL}
+    inplace = False
+    """True when every kernel may write its output exactly over its first input."""
+
+    def golden(self, op: Op, inputs: Sequence[np.ndarray], constants: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The specification: int8 arrays in, int8 arrays out (flat order as in memory; shapes of the tensors)."""
+        raise NotImplementedError
+
+    def check(self, op: Op, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant]) -> str | None:
+        """A broken rule in words, or None."""
+        raise NotImplementedError
+
+    def macs(self, op: Op) -> int:
+        """Multiply-accumulates of one run; 0 for operators that only move or look up bytes."""
+        return 0
+
+    def accumulator_bounds(self, op: Op, constants: Sequence[np.ndarray]) -> tuple[int, int]:
+        """Proven least and greatest value of any int32 accumulator, before the layer shift."""
+        return (0, 0)
+
+    def applies(self, op: Op, kernel: str) -> bool:
+        """Whether the kernel of that symbol can run this op; reference kernels run all."""
+        return kernel.endswith("__ref")
+
+    def scratch(self, op: Op, kernel: str) -> int:
+        """Bytes of scratch the kernel of that symbol needs."""
+        return 0
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        """Least d such that the kernel may write its output at (address of first input − d); None if they may not overlap.
+
+        See `edgec.plan`: it follows from the order in which the kernel reads and writes.
+        """
+        return 0 if self.inplace else None
+
+    def lower(self, ctx, node) -> None:
+        """Lower one ONNX node (an onnx_ir.Node between DequantizeLinear and QuantizeLinear); see `edgec.lower`."""
+        raise NotImplementedError
+
+    def cases(self) -> Iterator[Program]:
+        """One-operator programs that tests, fuzzers and benchmarks run: every corner a kernel can get wrong."""
+        raise NotImplementedError
+
+
+def single(
+    op: Operator,
+    name: str,
+    attrs: dict[str, int],
+    inputs: Sequence[Tensor],
+    output: Tensor,
+    constants: Sequence[np.ndarray] = (),
+) -> Program:
+    """A program of one operator, for `cases()`."""
+    values = [Constant(f"{name}.{role}", data, dtype) for role, dtype, data in zip(op.roles, op.role_dtypes, constants, strict=True)]
+    node = Op(op.opcode, name, tuple(t.name for t in inputs), (output.name,), tuple(c.name for c in values), attrs)
+    return Program(
+        name,
+        {t.name: t for t in (*inputs, output)},
+        {c.name: c for c in values},
+        (node,),
+        tuple(Port(t.name, t.name, t.shape) for t in inputs),
+        (Port(output.name, output.name, output.shape),),
+    )
+
+
+def bounds_of_dot(weights: np.ndarray, bias: np.ndarray, low: int = -128, high: int = 127) -> tuple[int, int]:
+    """Interval of bias + Σ w·q over all q in [low, high]; weights one row an output channel.
+
+    Every partial sum of the taps in any order is covered too: each tap contributes between its own extremes and zero,
+    so the bounds are widened by the signs separately.
+    """
+    w = weights.reshape(weights.shape[0], -1).astype(np.int64)
+    b = bias.astype(np.int64)
+    least = np.minimum(w * low, w * high)
+    most = np.maximum(w * low, w * high)
+    return (
+        int((b + np.minimum(least, 0).sum(axis=1)).min()),
+        int((b + np.maximum(most, 0).sum(axis=1)).max()),
+    )

@@ -1,0 +1,70 @@
+"""dense: a fully connected layer, rows of features by a constant matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgec import numerics
+from edgec.ir.core import Op, Program, Tensor
+from edgec.ops.base import Operator, bounds_of_dot, single
+from edgec.ops.conv import check_epilogue, exact_matmul
+
+
+class Dense(Operator):
+    """y[r] = W x[r] + b. Weights [out_features, in_features]; bias has −z_x·Σw folded in."""
+
+    opcode, code = "dense", 3
+    fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift")
+    roles = ("weights", "bias", "multiplier")
+    role_dtypes = ("int8", "int32", "int32")
+
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        a = op.attrs
+        if min(a["rows"], a["in_features"], a["out_features"]) < 1:
+            return "sizes must be positive"
+        if inputs[0].size != a["rows"] * a["in_features"] or outputs[0].size != a["rows"] * a["out_features"]:
+            return "input or output size does not follow from the attributes"
+        if [c.data.shape for c in constants] != [(a["out_features"], a["in_features"]), (a["out_features"],), (a["out_features"],)]:
+            return "shape of weights, bias or multiplier does not follow from the attributes"
+        return check_epilogue(a)
+
+    def golden(self, op, inputs, constants):
+        a = op.attrs
+        weights, bias, multiplier = constants
+        acc = exact_matmul(np.asarray(inputs[0]).reshape(a["rows"], a["in_features"]), weights) + bias.astype(np.int64)
+        return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
+
+    def macs(self, op: Op) -> int:
+        return op.attrs["rows"] * op.attrs["in_features"] * op.attrs["out_features"]
+
+    def accumulator_bounds(self, op, constants):
+        return bounds_of_dot(constants[0], constants[1])
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        if not kernel.endswith("__ref"):
+            return None
+        a = op.attrs  # a row is read whole for each of its outputs; the next row only after it
+        row = np.arange(a["rows"])
+        last = row * a["out_features"] + a["out_features"] - 1
+        within = last - row * a["in_features"] if a["out_features"] > 1 else np.array([-(2**31)])
+        after = last[:-1] + 1 - row[1:] * a["in_features"] if a["rows"] > 1 else np.array([-(2**31)])
+        return int(max(within.max(), after.max(), -a["rows"] * a["in_features"]))
+
+    def cases(self) -> Iterator[Program]:
+        for i, (rows, k, n, ratio) in enumerate(
+            [(1, 64, 12, 0.0), (1, 640, 128, 0.0), (1, 128, 640, 0.0), (5, 33, 17, 0.0), (1, 3, 1, 0.0), (2, 1, 2, 1.7), (1, 256, 2, 0.0), (1, 255, 66, 0.0)]
+        ):
+            rng = np.random.default_rng(200 + i)
+            weights = rng.integers(-127, 128, (n, k))
+            zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
+            bias = rng.integers(-3000, 3000, n) - zero_x * weights.sum(axis=1)
+            scales = rng.uniform(0.3, 1.0, n) * (ratio or 100.0 / (k**0.5 * 73 * 73))
+            shift = numerics.layer_shift(scales)
+            name = f"dense_{i}"
+            attrs = {"rows": rows, "in_features": k, "out_features": n, "in_zero_point": zero_x, "out_zero_point": zero_y}
+            attrs.update(clamp_min=-128 if i % 2 else -60, clamp_max=127, shift=shift)
+            x = Tensor(f"{name}.x", (rows, k), zero_point=zero_x)
+            y = Tensor(f"{name}.y", (rows, n), zero_point=zero_y)
+            yield single(self, name, attrs, [x], y, [weights, bias, numerics.multipliers(scales, shift)])

@@ -1,0 +1,61 @@
+"""add and add_wide: the sum or difference of two tensors of one shape, each with its own scale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgec import numerics
+from edgec.ir.core import Op, Program, Tensor
+from edgec.ops.base import Operator, single
+
+
+class Add(Operator):
+    """y = clamp((a·Ma + b·Mb + C) >> n); |Ma|, |Mb| ≤ 32767, so that one SMLAD or vpmaddwd does it."""
+
+    opcode, code = "add", 4
+    fields = ("count", "multiplier_a", "multiplier_b", "offset", "shift", "clamp_min", "clamp_max")
+    inplace = True
+    limit = 32767
+
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        a = op.attrs
+        if any(t.size != a["count"] for t in (*inputs, *outputs)):
+            return "tensors of different size"
+        if not 1 <= a["shift"] <= numerics.ADD_SHIFT_MAX or max(abs(a["multiplier_a"]), abs(a["multiplier_b"])) > self.limit:
+            return "shift must be in 1..22 and the multipliers within the opcode's limit"
+        if not -128 <= a["clamp_min"] <= a["clamp_max"] <= 127:
+            return "clamp bounds must satisfy -128 <= clamp_min <= clamp_max <= 127"
+        return None
+
+    def golden(self, op, inputs, constants):
+        a = op.attrs
+        x, y = (np.asarray(v).reshape(-1) for v in inputs)
+        return [numerics.add(x, y, a["multiplier_a"], a["multiplier_b"], a["offset"], a["shift"], a["clamp_min"], a["clamp_max"])]
+
+    def accumulator_bounds(self, op, constants):
+        a = op.attrs
+        reach = 128 * (abs(a["multiplier_a"]) + abs(a["multiplier_b"]))
+        return a["offset"] - reach, a["offset"] + reach
+
+    def cases(self) -> Iterator[Program]:
+        ratios = [(0.5, 0.7), (0.31, 1.9), (1.0, 1.0), (0.013, 0.97), (0.8, -0.8)] if self.opcode == "add" else [(100.0, 3.0), (40.0, -41.0)]
+        for i, (ra, rb) in enumerate(ratios):
+            rng = np.random.default_rng(300 + i)
+            za, zb, zy = (int(z) for z in rng.integers(-100, 100, 3))
+            ma, mb, c, n, wide = numerics.add_constants(ra, rb, za, zb, zy)
+            assert wide == (self.opcode == "add_wide")
+            name = f"{self.opcode}_{i}"
+            shape = (1, 5, 7, 3) if i % 2 else (1, 8, 8, 16)
+            attrs = {"count": int(np.prod(shape)), "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n}
+            attrs.update(clamp_min=zy if i % 2 else -128, clamp_max=127 if i % 3 else 120)
+            tensors = [Tensor(f"{name}.{t}", shape, zero_point=z) for t, z in (("a", za), ("b", zb), ("y", zy))]
+            yield single(self, name, attrs, tensors[:2], tensors[2])
+
+
+class AddWide(Add):
+    """The same with multipliers up to 2^22 in sum, for ratios so large that 16 bits would round too coarsely."""
+
+    opcode, code = "add_wide", 5
+    limit = 2**22

@@ -1,0 +1,130 @@
+"""average_pool2d and max_pool2d."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from edgec import numerics
+from edgec.ir.core import Op, Program, Tensor
+from edgec.ops.base import Operator, single
+from edgec.ops.conv import check_epilogue, window_reach
+
+WINDOW = ("in_h", "in_w", "channels", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
+
+
+def taps_inside(out: int, kernel: int, stride: int, pad: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and one-past-last input index of each window, clipped to the input."""
+    first = np.arange(out) * stride - pad
+    return np.maximum(first, 0), np.minimum(first + kernel, size)
+
+
+class _Pool(Operator):
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        a = op.attrs
+        if min(a[k] for k in WINDOW if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
+            return "sizes and strides must be positive and padding not negative"
+        if inputs[0].size != a["in_h"] * a["in_w"] * a["channels"] or outputs[0].size != a["out_h"] * a["out_w"] * a["channels"]:
+            return "input or output size does not follow from the attributes"
+        for pad, kernel, out, stride, size in (("pad_top", "kernel_h", "out_h", "stride_h", "in_h"), ("pad_left", "kernel_w", "out_w", "stride_w", "in_w")):
+            if a[pad] >= a[kernel] or (a[out] - 1) * a[stride] - a[pad] >= a[size]:
+                return "a window lies wholly in the padding"
+        return None
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        if not kernel.endswith("__ref"):
+            return None
+        a = op.attrs
+        reach = window_reach(a | {"in_c": a["channels"]} if isinstance(a, dict) else dict(a) | {"in_c": a["channels"]})
+        return int((np.arange(reach.size) * a["channels"] - reach).max())
+
+
+class AveragePool2d(_Pool):
+    """acc = Σq − n·z, requantized by s_x/(s_y·n): one multiplier for each count of taps n that occurs.
+
+    `multiplier[n − 1]` belongs to n taps when there is padding that does not count; otherwise one multiplier for all.
+    """
+
+    opcode, code = "average_pool2d", 6
+    fields = (*WINDOW, "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift", "multipliers")
+    roles = ("multiplier",)
+    role_dtypes = ("int32",)
+
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        a = op.attrs
+        if a["multipliers"] not in (1, a["kernel_h"] * a["kernel_w"]) or constants[0].data.shape != (a["multipliers"],):
+            return "one multiplier, or one for each count of taps"
+        if a["kernel_h"] * a["kernel_w"] > 2**22:
+            return "a window of more than 2^22 taps"
+        return super().check(op, inputs, outputs, constants) or check_epilogue(a)
+
+    def golden(self, op, inputs, constants):
+        a: Mapping[str, int] = op.attrs
+        x = np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["channels"]).astype(np.int64) - a["in_zero_point"]
+        top, bottom = taps_inside(a["out_h"], a["kernel_h"], a["stride_h"], a["pad_top"], a["in_h"])
+        left, right = taps_inside(a["out_w"], a["kernel_w"], a["stride_w"], a["pad_left"], a["in_w"])
+        y = np.empty((a["out_h"], a["out_w"], a["channels"]), np.int8)
+        for i in range(a["out_h"]):
+            for j in range(a["out_w"]):
+                window = x[top[i] : bottom[i], left[j] : right[j]]
+                n = window.shape[0] * window.shape[1]
+                m = constants[0][n - 1 if a["multipliers"] > 1 else 0]
+                y[i, j] = numerics.requantize(window.sum(axis=(0, 1)), m, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])
+        return [y]
+
+    def accumulator_bounds(self, op, constants):
+        reach = 255 * op.attrs["kernel_h"] * op.attrs["kernel_w"]
+        return -reach, reach
+
+    def cases(self) -> Iterator[Program]:
+        shapes = [
+            (8, 8, 64, (8, 8), (8, 8), (0, 0), 0.9, False),
+            (25, 5, 64, (25, 5), (25, 5), (0, 0), 1.0, False),
+            (3, 3, 17, (3, 3), (3, 3), (0, 0), 1.3, False),
+            (6, 7, 5, (3, 3), (2, 2), (1, 1), 0.8, True),
+            (6, 6, 8, (2, 2), (2, 2), (0, 0), 7.0, False),
+        ]
+        for i, (h, w, c, kernel, stride, pad, ratio, per_count) in enumerate(shapes):
+            rng = np.random.default_rng(400 + i)
+            zx, zy = (int(z) for z in rng.integers(-100, 100, 2))
+            counts = np.arange(1, kernel[0] * kernel[1] + 1) if per_count else np.array([kernel[0] * kernel[1]])
+            scales = ratio / counts
+            shift = numerics.layer_shift(scales)
+            out_h, out_w = (h + 2 * pad[0] - kernel[0]) // stride[0] + 1, (w + 2 * pad[1] - kernel[1]) // stride[1] + 1
+            attrs = dict(zip(WINDOW, (h, w, c, out_h, out_w, *kernel, *stride, *pad), strict=True))
+            attrs.update(in_zero_point=zx, out_zero_point=zy, clamp_min=-128, clamp_max=127, shift=shift, multipliers=len(counts))
+            name = f"average_pool2d_{i}"
+            x, y = Tensor(f"{name}.x", (1, h, w, c), zero_point=zx), Tensor(f"{name}.y", (1, out_h, out_w, c), zero_point=zy)
+            yield single(self, name, attrs, [x], y, [numerics.multipliers(scales, shift)])
+
+
+class MaxPool2d(_Pool):
+    """Greatest value of each window; padding never wins. Scales are equal, so no requantization."""
+
+    opcode, code = "max_pool2d", 7
+    fields = (*WINDOW, "clamp_min", "clamp_max")
+
+    def golden(self, op, inputs, constants):
+        a = op.attrs
+        x = np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["channels"])
+        top, bottom = taps_inside(a["out_h"], a["kernel_h"], a["stride_h"], a["pad_top"], a["in_h"])
+        left, right = taps_inside(a["out_w"], a["kernel_w"], a["stride_w"], a["pad_left"], a["in_w"])
+        y = np.empty((a["out_h"], a["out_w"], a["channels"]), np.int8)
+        for i in range(a["out_h"]):
+            for j in range(a["out_w"]):
+                y[i, j] = x[top[i] : bottom[i], left[j] : right[j]].max(axis=(0, 1))
+        return [np.clip(y, a["clamp_min"], a["clamp_max"])]
+
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        if not -128 <= op.attrs["clamp_min"] <= op.attrs["clamp_max"] <= 127:
+            return "clamp bounds must satisfy -128 <= clamp_min <= clamp_max <= 127"
+        return super().check(op, inputs, outputs, constants)
+
+    def cases(self) -> Iterator[Program]:
+        for i, (h, w, c, kernel, stride, pad) in enumerate([(8, 8, 16, (2, 2), (2, 2), (0, 0)), (7, 5, 3, (3, 3), (2, 2), (1, 1)), (4, 4, 5, (3, 2), (1, 1), (1, 0))]):
+            out_h, out_w = (h + 2 * pad[0] - kernel[0]) // stride[0] + 1, (w + 2 * pad[1] - kernel[1]) // stride[1] + 1
+            attrs = dict(zip(WINDOW, (h, w, c, out_h, out_w, *kernel, *stride, *pad), strict=True))
+            attrs.update(clamp_min=-128 if i % 2 else -20, clamp_max=127)
+            name = f"max_pool2d_{i}"
+            yield single(self, name, attrs, [Tensor(f"{name}.x", (1, h, w, c), zero_point=5)], Tensor(f"{name}.y", (1, out_h, out_w, c), zero_point=5))

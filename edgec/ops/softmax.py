@@ -1,0 +1,44 @@
+"""softmax over the last axis: one exact integer form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from edgec import numerics
+from edgec.ir.core import Op, Program, Tensor
+from edgec.ops.base import Operator, single
+
+
+class Softmax(Operator):
+    """docs/SPEC.md 1.8: T[max − q] from a table, one 32-bit division a row, 64-bit products."""
+
+    opcode, code = "softmax", 9
+    fields = ("rows", "depth", "factor", "fraction", "out_zero_point")
+    roles = ("table",)
+    role_dtypes = ("int32",)
+    inplace = True
+
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        a = op.attrs
+        if a["rows"] < 1 or not 1 <= a["depth"] <= 32768:
+            return "rows must be positive and depth in 1..32768"
+        if inputs[0].size != a["rows"] * a["depth"] or outputs[0].size != a["rows"] * a["depth"]:
+            return "input or output size does not follow from the attributes"
+        if not 1 <= a["factor"] <= 32768 or not 0 <= a["fraction"] <= 8 or not -128 <= a["out_zero_point"] <= 127:
+            return "factor must be in 1..32768, fraction in 0..8, out_zero_point in int8"
+        return None if constants[0].data.shape == (256,) else "the table must have 256 entries"
+
+    def golden(self, op, inputs, constants):
+        a = op.attrs
+        x = np.asarray(inputs[0]).reshape(a["rows"], a["depth"])
+        return [numerics.softmax(x, constants[0], a["factor"], a["fraction"], a["out_zero_point"])]
+
+    def cases(self) -> Iterator[Program]:
+        for i, (rows, depth, scale_x, scale_y) in enumerate([(1, 12, 0.1, 1 / 256), (3, 10, 0.02, 1 / 256), (1, 2, 0.4, 1 / 200), (2, 1000, 0.05, 1 / 256), (1, 1, 1.0, 1 / 256)]):
+            table, factor, fraction = numerics.softmax_constants(scale_x, depth, scale_y)
+            name = f"softmax_{i}"
+            attrs = {"rows": rows, "depth": depth, "factor": factor, "fraction": fraction, "out_zero_point": -128}
+            x = Tensor(f"{name}.x", (rows, depth), scale=scale_x, zero_point=11)
+            yield single(self, name, attrs, [x], Tensor(f"{name}.y", (rows, depth), scale=scale_y, zero_point=-128), [table])
