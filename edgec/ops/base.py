@@ -14,8 +14,9 @@ from edgec.ir.core import Constant, Op, Port, Program, Tensor
 class Packing:
     """How a kernel wants an operator's constants laid out, named as in the kernel's symbol (`c1` is canonical order).
 
-    pack and unpack take and give the list of arrays in order of roles and are inverse to each other: whatever was
-    packed for a device can be interpreted, inspected and re-targeted from the artifact alone.
+    pack takes the canonical arrays in order of roles and gives the arrays to store. unpack takes what was stored as flat
+    int8 arrays (raw bytes, int32 roles too) and gives arrays whose bytes are the canonical ones: whatever was packed for
+    a device can be interpreted, inspected and re-targeted from the artifact alone.
     """
 
     name: str
