@@ -44,6 +44,8 @@ class Operator:
     roles: tuple[str, ...] = ()
     role_dtypes: tuple[str, ...] = ()
     packings: dict[str, Packing] = {"c1": CANONICAL}
+    onnx: tuple[str, ...] = ()
+    """ONNX operator types that `lower` takes."""
     inplace = False
     """True when every kernel may write its output exactly over its first input."""
 
@@ -77,6 +79,10 @@ class Operator:
         See `edgec.plan`: it follows from the order in which the kernel reads and writes.
         """
         return 0 if self.inplace else None
+
+    def over_second(self, op: Op, kernel: str) -> bool:
+        """Whether the kernel may write its output exactly over its second input (same offset, same size)."""
+        return self.inplace and len(op.inputs) == 2
 
     def lower(self, ctx, node) -> None:
         """Lower one ONNX node (an onnx_ir.Node between DequantizeLinear and QuantizeLinear); see `edgec.lower`."""

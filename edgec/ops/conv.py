@@ -65,6 +65,43 @@ def check_epilogue(a: dict[str, int]) -> str | None:
     return None
 
 
+def channels_last(spatial: int) -> tuple[int, ...]:
+    """Physical order of an ONNX tensor [N, C, spatial…] with channels last."""
+    return (0, *range(2, spatial + 2), 1)
+
+
+def epilogue(x, y: Tensor, result) -> dict[str, int]:
+    """The attributes of EPILOGUE but the shift, from the input's view, the output tensor and the lowering's Result."""
+    return {
+        "in_zero_point": x.tensor.zero_point,
+        "out_zero_point": y.zero_point,
+        "clamp_min": result.clamp_min,
+        "clamp_max": result.clamp_max,
+    }
+
+
+def window_attributes(ctx, node, in_shape: Sequence[int], out_shape: Sequence[int], kernel: Sequence[int]) -> dict[str, int]:
+    """Sizes, strides, dilations and leading padding of a Conv or pooling node, 1-D as 2-D of height 1."""
+    spatial = len(in_shape) - 2
+    given = {name: list(node.attributes.get_ints(name, [])) for name in ("strides", "dilations", "pads")}
+    strides, dilations = given["strides"] or [1] * spatial, given["dilations"] or [1] * spatial
+    pads = given["pads"] or [0] * (2 * spatial)
+    kernel = list(kernel)[-spatial:]
+    auto = node.attributes.get_string("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        for i in range(spatial):
+            total = max(0, (out_shape[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - in_shape[2 + i])
+            pads[i] = total // 2 if auto == "SAME_UPPER" else total - total // 2
+    sizes = {"in": list(in_shape[2:]), "out": list(out_shape[2:]), "kernel": kernel, "stride": strides, "dilation": dilations}
+    attrs = {}
+    for name, values in sizes.items():
+        attrs[f"{name}_h"], attrs[f"{name}_w"] = values if spatial == 2 else (1, values[0])
+    attrs["pad_top"], attrs["pad_left"] = pads[:2] if spatial == 2 else (0, pads[0])
+    if min(pads[:spatial]) < 0:
+        raise ctx.refuse(node, "negative padding", f"pads are {pads}", "crop with a Slice instead")
+    return attrs
+
+
 class _Windowed(Operator):
     roles = ("weights", "bias", "multiplier")
     role_dtypes = ("int8", "int32", "int32")
@@ -95,6 +132,7 @@ class Conv2d(_Windowed):
     """Convolution, channels last. Weights [out_c, kernel_h, kernel_w, in_c / groups]; bias has −z_x·Σw folded in."""
 
     opcode, code = "conv2d", 1
+    onnx = ("Conv",)
     fields = (*GEOMETRY, "groups", *EPILOGUE)
 
     def weight_shape(self, a) -> tuple[int, ...]:
@@ -130,6 +168,31 @@ class Conv2d(_Windowed):
 
     def accumulator_bounds(self, op, constants):
         return bounds_of_dot(constants[0], constants[1])
+
+    def lower(self, ctx, node) -> None:
+        view = ctx.activation(node, 0)
+        spatial = len(view.shape) - 2
+        weights = ctx.weights(node, 1)
+        if spatial not in (1, 2) or weights.axis != 0:
+            raise ctx.refuse(node, "a convolution of this kind is not supported", f"{spatial} spatial axes, weights quantized along axis {weights.axis}", "use 1-D or 2-D convolutions with weights quantized per output channel")
+        x = ctx.arrange(view, channels_last(spatial), node)
+        result = ctx.result(node)
+        y = ctx.output(result, channels_last(spatial))
+        w = weights.values if spatial == 2 else weights.values[:, :, None, :]
+        groups, out_c = node.attributes.get_int("group", 1), w.shape[0]
+        attrs = window_attributes(ctx, node, view.shape, result.shape, w.shape[2:])
+        attrs.update(in_c=view.shape[1], out_c=out_c)
+        attrs.update(epilogue(x, y, result))
+        w = np.moveaxis(w, 1, 3)  # OIHW → OHWI
+        scale = np.broadcast_to(x.tensor.scale * weights.scale, (out_c,))
+        bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, w.reshape(out_c, -1).astype(np.int64).sum(axis=1))
+        factors = scale / y.scale
+        attrs["shift"] = numerics.layer_shift(factors)
+        if groups == attrs["in_c"] and groups > 1:
+            opcode, w = "depthwise_conv2d", np.moveaxis(w[..., 0], 0, 2)
+        else:
+            opcode, attrs["groups"] = "conv2d", groups
+        ctx.emit(opcode, node.name, [x.tensor], y, attrs, [w, bias, numerics.multipliers(factors, attrs["shift"])])
 
     def cases(self) -> Iterator[Program]:
         shapes = [  # in_h, in_w, in_c, out_c, kernel, stride, dilation, pads (top, left, bottom, right), groups

@@ -9,13 +9,15 @@ import numpy as np
 from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
 from edgec.ops.base import Operator, bounds_of_dot, single
-from edgec.ops.conv import check_epilogue, exact_matmul
+from edgec.ops.conv import check_epilogue, epilogue, exact_matmul
+from edgec.ops.layout import physical_positions
 
 
 class Dense(Operator):
     """y[r] = W x[r] + b. Weights [out_features, in_features]; bias has −z_x·Σw folded in."""
 
     opcode, code = "dense", 3
+    onnx = ("Gemm", "MatMul")
     fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift")
     roles = ("weights", "bias", "multiplier")
     role_dtypes = ("int8", "int32", "int32")
@@ -51,6 +53,31 @@ class Dense(Operator):
         within = last - row * a["in_features"] if a["out_features"] > 1 else np.array([-(2**31)])
         after = last[:-1] + 1 - row[1:] * a["in_features"] if a["rows"] > 1 else np.array([-(2**31)])
         return int(max(within.max(), after.max(), -a["rows"] * a["in_features"]))
+
+    def lower(self, ctx, node) -> None:
+        view = ctx.activation(node, 0)
+        weights = ctx.weights(node, 1)
+        gemm = node.op_type == "Gemm"
+        plain = node.attributes.get_int("transA", 0) == 0 and node.attributes.get_float("alpha", 1.0) == 1.0 and node.attributes.get_float("beta", 1.0) == 1.0
+        if weights.values.ndim != 2 or (gemm and not plain):
+            raise ctx.refuse(node, "a matrix product of this kind is not supported", "edgec compiles X·W + b with a constant matrix W, alpha = beta = 1 and X not transposed", "fold the factors into the weights")
+        out_axis = 0 if gemm and node.attributes.get_int("transB", 0) else 1
+        if weights.scale.size > 1 and weights.axis != out_axis:
+            raise ctx.refuse(node, "weights quantized along their input axis", f"axis {weights.axis} of {weights.values.shape}", "quantize weights per output feature")
+        w = weights.values if out_axis == 0 else weights.values.T
+        if view.flattened is not None and view.shape[0] == 1 and len(view.shape) == 2:
+            x, w = view.flattened, w[:, physical_positions(view.flattened)]  # the weights move, once, instead of the bytes
+        else:
+            x = ctx.arrange(view, range(len(view.shape)), node)
+        result = ctx.result(node)
+        y = ctx.output(result, range(len(result.shape)))
+        features = w.shape[1]
+        scale = np.broadcast_to(x.tensor.scale * weights.scale, (w.shape[0],))
+        bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, w.astype(np.int64).sum(axis=1))
+        factors = scale / y.scale
+        shift = numerics.layer_shift(factors)
+        attrs = {"rows": x.tensor.size // features, "in_features": features, "out_features": w.shape[0], **epilogue(x, y, result), "shift": shift}
+        ctx.emit("dense", node.name, [x.tensor], y, attrs, [w, bias, numerics.multipliers(factors, shift)])
 
     def cases(self) -> Iterator[Program]:
         for i, (rows, k, n, ratio) in enumerate(

@@ -15,6 +15,7 @@ class Add(Operator):
     """y = clamp((a·Ma + b·Mb + C) >> n); |Ma|, |Mb| ≤ 32767, so that one SMLAD or vpmaddwd does it."""
 
     opcode, code = "add", 4
+    onnx = ("Add", "Sub")
     fields = ("count", "multiplier_a", "multiplier_b", "offset", "shift", "clamp_min", "clamp_max")
     inplace = True
     limit = 32767
@@ -39,6 +40,25 @@ class Add(Operator):
         reach = 128 * (abs(a["multiplier_a"]) + abs(a["multiplier_b"]))
         return a["offset"] - reach, a["offset"] + reach
 
+    def lower(self, ctx, node) -> None:
+        views = []
+        for i in (0, 1):
+            if not ctx.is_activation(node.inputs[i]):
+                raise ctx.refuse(node, f"{node.op_type} with a constant is not supported here", "the constant could not be folded into the operator before it", "fold the constant into a bias")
+            views.append(ctx.activation(node, i))
+        if views[0].shape != views[1].shape:
+            raise ctx.refuse(node, f"{node.op_type} with broadcasting is not supported", f"shapes {views[0].shape} and {views[1].shape} differ", "expand the smaller tensor in the model")
+        order = next((v.order for v in views if v.flattened is None), tuple(range(len(views[0].shape))))
+        a, b = (ctx.arrange(v, order, node) for v in views)
+        result = ctx.result(node)
+        y = ctx.output(result, order)
+        sign = -1.0 if node.op_type == "Sub" else 1.0
+        ma, mb, c, n, wide = numerics.add_constants(
+            a.tensor.scale / y.scale, sign * b.tensor.scale / y.scale, a.tensor.zero_point, b.tensor.zero_point, y.zero_point
+        )
+        attrs = {"count": y.size, "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n, "clamp_min": result.clamp_min, "clamp_max": result.clamp_max}
+        ctx.emit("add_wide" if wide else "add", node.name, [a.tensor, b.tensor], y, attrs)
+
     def cases(self) -> Iterator[Program]:
         ratios = [(0.5, 0.7), (0.31, 1.9), (1.0, 1.0), (0.013, 0.97), (0.8, -0.8)] if self.opcode == "add" else [(100.0, 3.0), (40.0, -41.0)]
         for i, (ra, rb) in enumerate(ratios):
@@ -58,4 +78,5 @@ class AddWide(Add):
     """The same with multipliers up to 2^22 in sum, for ratios so large that 16 bits would round too coarsely."""
 
     opcode, code = "add_wide", 5
+    onnx = ()
     limit = 2**22

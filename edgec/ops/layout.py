@@ -3,11 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edgec.ir.core import Program, Tensor
 from edgec.ops.base import Operator, single
+
+
+def physical_positions(view) -> np.ndarray:
+    """For each physical byte of a view, in order, its index in the ONNX (logical) order."""
+    return np.arange(int(np.prod(view.shape))).reshape(view.shape).transpose(view.order).reshape(-1)
+
+
+def lower_reshape(ctx, node) -> None:
+    """Reshape, Flatten, Squeeze and Unsqueeze move no byte where the bytes lie in ONNX order; else the move is put off."""
+    view = ctx.activation(node, 0)
+    shape = tuple(int(d) for d in node.outputs[0].shape)
+    identity = tuple(range(len(shape)))
+    straight = tuple(a for a in range(len(view.shape)) if view.shape[a] != 1)
+    if view.flattened is not None or view.real_order == straight:
+        flattened = view.flattened
+    else:
+        flattened = view
+    ctx.views[node.outputs[0]] = replace(view, shape=shape, order=identity, flattened=flattened)
+
+
+def lower_transpose(ctx, node) -> None:
+    """A Transpose changes how ONNX names the axes; the bytes stay."""
+    view = ctx.activation(node, 0)
+    if view.flattened is not None:
+        view = ctx.arrange(view, range(len(view.shape)), node)
+    perm = list(node.attributes.get_ints("perm", list(range(len(view.shape)))[::-1]))
+    ctx.views[node.outputs[0]] = replace(view, shape=tuple(view.shape[p] for p in perm), order=tuple(perm.index(a) for a in view.order))
+
+
+ONNX_LAYOUT = {"Reshape": lower_reshape, "Flatten": lower_reshape, "Squeeze": lower_reshape, "Unsqueeze": lower_reshape, "Transpose": lower_transpose}
+"""ONNX types that change no number and emit no operator by themselves."""
 
 
 class Transpose(Operator):

@@ -9,7 +9,7 @@ import numpy as np
 from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
 from edgec.ops.base import Operator, single
-from edgec.ops.conv import check_epilogue, window_reach
+from edgec.ops.conv import channels_last, check_epilogue, epilogue, window_attributes, window_reach
 
 WINDOW = ("in_h", "in_w", "channels", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
 
@@ -36,8 +36,23 @@ class _Pool(Operator):
         if not kernel.endswith("__ref"):
             return None
         a = op.attrs
-        reach = window_reach(a | {"in_c": a["channels"]} if isinstance(a, dict) else dict(a) | {"in_c": a["channels"]})
+        reach = window_reach(dict(a) | {"in_c": a["channels"]})
         return int((np.arange(reach.size) * a["channels"] - reach).max())
+
+
+def lower_window(ctx, node):
+    """Arranged input view, result, output tensor and WINDOW attributes of a pooling node."""
+    view = ctx.activation(node, 0)
+    spatial = len(view.shape) - 2
+    if spatial not in (1, 2) or node.attributes.get_int("ceil_mode", 0) or any(d != 1 for d in node.attributes.get_ints("dilations", [])):
+        raise ctx.refuse(node, "a pooling of this kind is not supported", "edgec compiles 1-D and 2-D pooling without ceil_mode and dilations", "change these attributes in the model")
+    x = ctx.arrange(view, channels_last(spatial), node)
+    result = ctx.result(node)
+    y = ctx.output(result, channels_last(spatial))
+    kernel = view.shape[2:] if node.op_type.startswith("Global") else node.attributes.get_ints("kernel_shape", [])
+    attrs = window_attributes(ctx, node, view.shape, result.shape, kernel)
+    attrs = {name: attrs[name] for name in WINDOW if name != "channels"} | {"channels": view.shape[1]}
+    return x, result, y, attrs
 
 
 class AveragePool2d(_Pool):
@@ -47,6 +62,7 @@ class AveragePool2d(_Pool):
     """
 
     opcode, code = "average_pool2d", 6
+    onnx = ("AveragePool", "GlobalAveragePool")
     fields = (*WINDOW, "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift", "multipliers")
     roles = ("multiplier",)
     role_dtypes = ("int32",)
@@ -72,6 +88,22 @@ class AveragePool2d(_Pool):
                 m = constants[0][n - 1 if a["multipliers"] > 1 else 0]
                 y[i, j] = numerics.requantize(window.sum(axis=(0, 1)), m, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])
         return [y]
+
+    def lower(self, ctx, node) -> None:
+        x, result, y, attrs = lower_window(ctx, node)
+        taps = attrs["kernel_h"] * attrs["kernel_w"]
+        inside = [
+            np.subtract(*taps_inside(attrs[f"out_{a}"], attrs[f"kernel_{a}"], attrs[f"stride_{a}"], attrs[pad], attrs[f"in_{a}"])[::-1])
+            for a, pad in (("h", "pad_top"), ("w", "pad_left"))
+        ]
+        full = bool(np.all(inside[0] == attrs["kernel_h"]) and np.all(inside[1] == attrs["kernel_w"]))
+        one = full or bool(node.attributes.get_int("count_include_pad", 0))
+        counts = np.array([taps]) if one else np.arange(1, taps + 1)
+        factors = x.tensor.scale / (y.scale * counts)
+        shift = numerics.layer_shift(factors[np.isin(counts, np.outer(inside[0], inside[1]))] if not one else factors)
+        factors = np.minimum(factors, numerics.MULTIPLIER_MAX / 2.0**32 * 2.0**shift)  # counts that do not occur
+        attrs.update(epilogue(x, y, result), shift=shift, multipliers=len(counts))
+        ctx.emit("average_pool2d", node.name, [x.tensor], y, attrs, [numerics.multipliers(factors, shift)])
 
     def accumulator_bounds(self, op, constants):
         reach = 255 * op.attrs["kernel_h"] * op.attrs["kernel_w"]
@@ -103,7 +135,15 @@ class MaxPool2d(_Pool):
     """Greatest value of each window; padding never wins. Scales are equal, so no requantization."""
 
     opcode, code = "max_pool2d", 7
+    onnx = ("MaxPool",)
     fields = (*WINDOW, "clamp_min", "clamp_max")
+
+    def lower(self, ctx, node) -> None:
+        x, result, y, attrs = lower_window(ctx, node)
+        if (x.tensor.scale, x.tensor.zero_point) != (y.scale, y.zero_point):
+            x = ctx.rescale(x, y.scale, y.zero_point, node)
+        attrs.update(clamp_min=result.clamp_min, clamp_max=result.clamp_max)
+        ctx.emit("max_pool2d", node.name, [x.tensor], y, attrs)
 
     def golden(self, op, inputs, constants):
         a = op.attrs

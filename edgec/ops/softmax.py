@@ -15,6 +15,7 @@ class Softmax(Operator):
     """docs/SPEC.md 1.8: T[max − q] from a table, one 32-bit division a row, 64-bit products."""
 
     opcode, code = "softmax", 9
+    onnx = ("Softmax",)
     fields = ("rows", "depth", "factor", "fraction", "out_zero_point")
     roles = ("table",)
     role_dtypes = ("int32",)
@@ -34,6 +35,23 @@ class Softmax(Operator):
         a = op.attrs
         x = np.asarray(inputs[0]).reshape(a["rows"], a["depth"])
         return [numerics.softmax(x, constants[0], a["factor"], a["fraction"], a["out_zero_point"])]
+
+    def lower(self, ctx, node) -> None:
+        view = ctx.activation(node, 0)
+        rank = len(view.shape)
+        axis = node.attributes.get_int("axis", -1) % rank
+        order = (*(a for a in range(rank) if a != axis), axis)
+        x = ctx.arrange(view, order, node)
+        result = ctx.result(node)
+        if result.clamp_min > max(-128, result.zero_point) or result.clamp_max < 127:
+            raise ctx.refuse(node, "an activation after Softmax is not supported", "its range is already 0 to 1", "remove the activation")
+        y = ctx.output(result, order)
+        try:
+            table, factor, fraction = numerics.softmax_constants(x.tensor.scale, view.shape[axis], y.scale)
+        except ValueError as error:
+            raise ctx.refuse(node, "this Softmax has no integer form", str(error), "choose an output scale of 1/256") from None
+        attrs = {"rows": y.size // view.shape[axis], "depth": view.shape[axis], "factor": factor, "fraction": fraction, "out_zero_point": y.zero_point}
+        ctx.emit("softmax", node.name, [x.tensor], y, attrs, [table])
 
     def cases(self) -> Iterator[Program]:
         for i, (rows, depth, scale_x, scale_y) in enumerate([(1, 12, 0.1, 1 / 256), (3, 10, 0.02, 1 / 256), (1, 2, 0.4, 1 / 200), (2, 1000, 0.05, 1 / 256), (1, 1, 1.0, 1 / 256)]):

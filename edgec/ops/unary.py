@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,10 +12,39 @@ from edgec.ir.core import Program, Tensor
 from edgec.ops.base import Operator, single
 
 
+def _mp(name: str):
+    """A function of mpmath by name, found when it is needed."""
+
+    def exact(x):
+        import mpmath
+
+        return getattr(mpmath, name)(x)
+
+    return exact
+
+
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+
+
+def _exact_sigmoid(x):
+    import mpmath
+
+    return 1 / (1 + mpmath.exp(-x))
+
+
+FUNCTIONS = {
+    "Sigmoid": (_sigmoid, _exact_sigmoid),
+    "Tanh": (math.tanh, _mp("tanh")),
+}
+"""ONNX type → the function on float64 and the same on mpmath numbers (for values near a tie)."""
+
+
 class Lookup(Operator):
     """y = table[q + 128]."""
 
     opcode, code = "lookup", 8
+    onnx = ("Relu", "Clip", *FUNCTIONS)
     fields = ("count",)
     roles = ("table",)
     role_dtypes = ("int8",)
@@ -27,6 +57,22 @@ class Lookup(Operator):
 
     def golden(self, op, inputs, constants):
         return [constants[0][np.asarray(inputs[0]).reshape(-1).astype(np.int16) + 128]]
+
+    def lower(self, ctx, node) -> None:
+        view = ctx.activation(node, 0)
+        result = ctx.result(node)
+        x = view.tensor
+        if node.op_type in FUNCTIONS:
+            function, exact = FUNCTIONS[node.op_type]
+            table = numerics.unary_table(function, x.scale, x.zero_point, result.scale, result.zero_point, exact)
+        else:
+            low, high = (0.0, math.inf) if node.op_type == "Relu" else ctx.clip_bounds(node)
+            table = numerics.rescale_table(x.scale, x.zero_point, result.scale, result.zero_point)
+            bounds = [int(np.clip(np.rint(b / result.scale) + result.zero_point, -128, 127)) for b in (low, high)]
+            table = np.clip(table, *bounds)
+        table = np.clip(table, result.clamp_min, result.clamp_max)
+        y = ctx.output_like(result, view)
+        ctx.emit("lookup", node.name, [x], y, {"count": x.size}, [table])
 
     def cases(self) -> Iterator[Program]:
         for i, count in enumerate((1, 63, 640)):

@@ -1,0 +1,328 @@
+"""QDQ onnx_ir model → ir.Program: the only file that knows both worlds.
+
+The walk is in graph order. Every ONNX value that carries activations is a View: a program tensor, the value's ONNX shape,
+and the order in which the tensor's bytes hold that shape's axes. Transposes only change the order; bytes move where an
+operator needs another one (`arrange`). Each operator's own lowering is in its file in `edgec/ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec import numerics
+from edgec.errors import ModelError
+from edgec.importer import DEQUANTIZE, QUANTIZE, describe, dims
+from edgec.ir.core import Constant, Op, Port, Program, Tensor
+from edgec.ops import ONNX_OPERATORS, OPERATORS
+from edgec.ops.layout import ONNX_LAYOUT, Transpose
+
+
+@dataclass(frozen=True)
+class View:
+    """An int8 activation as ONNX sees it.
+
+    order[i] is the axis of `shape` that lies at physical position i, outermost first. flattened is set where a reshape was
+    taken of bytes in another order than the ONNX one: the view before it, so that a dense layer can permute its weights.
+    """
+
+    tensor: Tensor
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    flattened: View | None = None
+
+    @property
+    def real_order(self) -> tuple[int, ...]:
+        """order without the axes of size 1, which lie anywhere."""
+        return tuple(axis for axis in self.order if self.shape[axis] != 1)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An initializer behind DequantizeLinear: int values, one float64 scale a channel of `axis` (or one in all)."""
+
+    values: np.ndarray
+    scale: np.ndarray
+    axis: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where an operator's output goes: its quantization, and the clamp that carries the activation fused into it."""
+
+    name: str
+    value: ir.Value
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    clamp_min: int
+    clamp_max: int
+
+
+class Lowering:
+    """The state of one walk; what operators call is public."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self.model = model
+        self.views: dict[ir.Value, View] = {}
+        self.tensors: dict[str, Tensor] = {}
+        self.constants: dict[str, Constant] = {}
+        self.ops: list[Op] = []
+        self.done: set[ir.Node] = set()
+        self.input_orders: dict[str, tuple[int, ...]] = {}
+
+    # --- what an operator's lowering asks -------------------------------------------------------------------------------
+
+    def refuse(self, node: ir.Node, what: str, why: str, fix: str) -> ModelError:
+        return ModelError(what, where=describe(node), why=why, fix=fix)
+
+    def activation(self, node: ir.Node, index: int) -> View:
+        """The quantized activation at an input of node."""
+        value = node.inputs[index]
+        if value is not None and value.is_graph_input() and value not in self.views:
+            self._open_input(value)
+        if value is None or value not in self.views:
+            name = "missing" if value is None else value.name
+            raise self.refuse(node, f"input {index} ({name}) is not a quantized activation", "it comes neither from DequantizeLinear nor from an operator on one", "quantize this tensor, or let edgec quantize the float model")
+        return self.views[value]
+
+    def is_activation(self, value: ir.Value | None) -> bool:
+        return value is not None and value in self.views
+
+    def arrange(self, view: View, order: Sequence[int], node: ir.Node) -> View:
+        """The same view with its bytes in `order`; emits a transpose only where bytes must move."""
+        if view.flattened is not None:
+            before = view.flattened
+            straight = self.arrange(before, range(len(before.shape)), node)
+            view = View(straight.tensor, view.shape, tuple(range(len(view.shape))))
+        wanted = replace(view, order=tuple(order))
+        if wanted.real_order == view.real_order:
+            return wanted
+        if self._is_unread_input(view):
+            # The caller then writes the input in the order the network reads, and no byte moves on the device.
+            self.input_orders[view.tensor.name] = tuple(order)
+            self.tensors[view.tensor.name] = replace(view.tensor, shape=tuple(view.shape[a] for a in order))
+            wanted = replace(wanted, tensor=self.tensors[view.tensor.name])
+            self.views.update({value: wanted for value, other in self.views.items() if other.tensor.name == view.tensor.name})
+            return wanted
+        real = view.real_order
+        if len(real) > 4:
+            raise self.refuse(node, "a transpose of more than four axes", f"axes of size > 1: {len(real)}", "reshape before the transpose so that neighbouring axes are one")
+        shape = [view.shape[a] for a in real]
+        out = self.tensor(f"{view.tensor.name}.{'_'.join(map(str, order))}", tuple(view.shape[a] for a in order), view.tensor.scale, view.tensor.zero_point)
+        attrs = Transpose.attrs_for(shape, [real.index(a) for a in wanted.real_order])
+        self.emit("transpose", f"{node.name}.transpose", [view.tensor], out, attrs)
+        return replace(wanted, tensor=out)
+
+    def weights(self, node: ir.Node, index: int) -> Weights:
+        """The constant int8 weights at an input of node, behind DequantizeLinear with zero_point 0."""
+        value = node.inputs[index]
+        producer = value.producer() if value is not None else None
+        if producer is None or producer.op_type != DEQUANTIZE or producer.inputs[0].const_value is None:
+            raise self.refuse(node, f"input {index} is not a quantized constant", "weights must be int8 initializers behind DequantizeLinear", "quantize the weights, or let edgec quantize the float model")
+        values = producer.inputs[0].const_value.numpy()
+        scale = np.atleast_1d(producer.inputs[1].const_value.numpy().astype(np.float64))
+        zero = producer.inputs[2].const_value.numpy() if len(producer.inputs) > 2 and producer.inputs[2] is not None else np.zeros(1)
+        if np.any(zero != 0) or values.dtype not in (np.int8, np.int32):
+            raise self.refuse(node, f"weights of input {index} are {values.dtype} with a zero_point", "edgec takes int8 weights with zero_point 0", "quantize the weights symmetrically")
+        return Weights(values, scale, producer.attributes.get_int("axis", 1) % max(values.ndim, 1))
+
+    def bias(self, node: ir.Node, index: int, scale: np.ndarray) -> np.ndarray:
+        """int64 bias at `scale` (float64, one a channel); zeros where node has none."""
+        if len(node.inputs) <= index or node.inputs[index] is None:
+            return np.zeros(scale.shape, np.int64)
+        value = node.inputs[index]
+        if value.const_value is not None:
+            real = value.const_value.numpy().astype(np.float64)
+        else:
+            stored = self.weights(node, index)
+            if np.allclose(stored.scale, scale, rtol=1e-5, atol=0):
+                return stored.values.astype(np.int64)
+            real = stored.values.astype(np.float64) * stored.scale
+        return np.rint(real / scale).astype(np.int64)
+
+    def folded_bias(self, node: ir.Node, index: int, scale: np.ndarray, zero_point: int, row_sums: np.ndarray) -> np.ndarray:
+        """int32 bias with −zero_point·Σw added, saturation refused."""
+        bias = self.bias(node, index, scale) - zero_point * row_sums.astype(np.int64)
+        if np.any(np.abs(bias) > numerics.INT32_MAX):
+            raise self.refuse(node, "a bias does not fit int32", f"largest is {np.abs(bias).max()} in units of the accumulator", "the weights of that channel are far too small for its bias: use a larger weight scale")
+        return bias.astype(np.int32)
+
+    def result(self, node: ir.Node) -> Result:
+        """Follow the output of node through a fused Relu or Clip to its QuantizeLinear."""
+        value, low, high = node.outputs[0], -np.inf, np.inf
+        while True:
+            users = [use.node for use in value.uses()]
+            if len(users) == 1 and users[0].op_type in ("Relu", "Clip") and not value.is_graph_output():
+                bounds = (0.0, np.inf) if users[0].op_type == "Relu" else self.clip_bounds(users[0])
+                low, high = max(low, bounds[0]), min(high, bounds[1])
+                self.done.add(users[0])
+                value = users[0].outputs[0]
+                continue
+            break
+        quantizers = [n for n in users if n.op_type == QUANTIZE]
+        if not quantizers or len(quantizers) != len(users) or value.is_graph_output():
+            raise self.refuse(node, "the output is not quantized", "it does not end in QuantizeLinear, and edgec never falls back to float", "quantize this tensor, or let edgec quantize the float model")
+        parameters = {self.quantization(n) for n in quantizers}
+        if len(parameters) > 1:
+            raise self.refuse(node, "the output is quantized in two ways", f"scale and zero_point: {sorted(parameters)}", "use one QuantizeLinear for a tensor")
+        scale, zero_point = parameters.pop()
+        clamp = [int(np.clip(np.rint(b / scale) + zero_point, -128, 127)) for b in (low, high)]
+        return Result(value.name or node.name, value, dims(value), scale, zero_point, *clamp)
+
+    def clip_bounds(self, node: ir.Node) -> tuple[float, float]:
+        bounds = [-np.inf, np.inf]
+        for i in (1, 2):
+            if len(node.inputs) > i and node.inputs[i] is not None:
+                constant = self.constant(node.inputs[i])
+                if constant is None:
+                    raise self.refuse(node, "Clip with bounds that are not constant", f"input {i} is computed", "use constant bounds")
+                bounds[i - 1] = float(constant)
+        return bounds[0], bounds[1]
+
+    def constant(self, value: ir.Value) -> np.ndarray | None:
+        """A float constant, plain or behind DequantizeLinear; None for anything computed."""
+        if value.const_value is not None:
+            return value.const_value.numpy()
+        producer = value.producer()
+        if producer is not None and producer.op_type == DEQUANTIZE and producer.inputs[0].const_value is not None:
+            scale, zero_point = self.quantization(producer)
+            return (producer.inputs[0].const_value.numpy().astype(np.float64) - zero_point) * scale
+        return None
+
+    def quantization(self, node: ir.Node) -> tuple[float, int]:
+        """(scale, zero_point) of a per-tensor QuantizeLinear or DequantizeLinear on int8."""
+        scale = node.inputs[1].const_value
+        zero = node.inputs[2].const_value if len(node.inputs) > 2 and node.inputs[2] is not None else None
+        if scale is None or scale.size != 1 or zero is None or zero.dtype != ir.DataType.INT8:
+            raise self.refuse(node, f"{node.op_type} is not per tensor on int8", "activations need one constant scale and one int8 zero_point", "quantize activations to int8, per tensor")
+        return float(scale.numpy().reshape(())), int(zero.numpy().reshape(()))
+
+    def tensor(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
+        """A new program tensor; the name is made unique."""
+        unique, n = name, 1
+        while unique in self.tensors:
+            unique, n = f"{name}.{n}", n + 1
+        self.tensors[unique] = Tensor(unique, tuple(shape), "int8", scale, zero_point)
+        return self.tensors[unique]
+
+    def output(self, result: Result, order: Sequence[int]) -> Tensor:
+        """The program tensor of a result whose bytes will lie in `order`; later nodes see it at once."""
+        tensor = self.tensor(result.name, tuple(result.shape[a] for a in order), result.scale, result.zero_point)
+        self.views[result.value] = View(tensor, result.shape, tuple(order))
+        return tensor
+
+    def output_like(self, result: Result, view: View) -> Tensor:
+        """The program tensor of a result that lies byte by byte as `view` does."""
+        tensor = self.tensor(result.name, view.tensor.shape, result.scale, result.zero_point)
+        flattened = replace(view.flattened, tensor=tensor) if view.flattened else None
+        self.views[result.value] = replace(view, tensor=tensor, flattened=flattened)
+        return tensor
+
+    def emit(self, opcode: str, name: str, inputs: Sequence[Tensor], output: Tensor, attrs: dict[str, int], constants: Sequence[np.ndarray] = ()) -> None:
+        """Append one operator; constants in order of its roles."""
+        operator, unique, n = OPERATORS[opcode], name, 1
+        while any(op.name == unique for op in self.ops):
+            unique, n = f"{name}.{n}", n + 1
+        named = []
+        for role, dtype, data in zip(operator.roles, operator.role_dtypes, constants, strict=True):
+            self.constants[f"{unique}.{role}"] = Constant(f"{unique}.{role}", data, dtype)
+            named.append(f"{unique}.{role}")
+        self.ops.append(Op(opcode, unique, tuple(t.name for t in inputs), (output.name,), tuple(named), attrs))
+
+    # --- the walk ---------------------------------------------------------------------------------------------------------
+
+    def walk(self) -> Program:
+        for node in self.model.graph:
+            if node in self.done:
+                continue
+            if node.op_type == QUANTIZE:
+                self._quantize(node)
+            elif node.op_type == DEQUANTIZE:
+                self._dequantize(node)
+            else:
+                ONNX_OPERATORS[node.op_type](self, node)
+        inputs = tuple(self._input_port(value) for value in self.model.graph.inputs)
+        outputs = tuple(self._output_port(value) for value in self.model.graph.outputs)
+        program = Program(self.model.graph.name or "model", self.tensors, self.constants, tuple(self.ops), inputs, outputs)
+        return program.with_ops(program.ops)
+
+    def _quantize(self, node: ir.Node) -> None:
+        value = node.inputs[0]
+        scale, zero_point = self.quantization(node)
+        view = self.activation(node, 0)
+        if (view.tensor.scale, view.tensor.zero_point) != (scale, zero_point):
+            view = self.rescale(view, scale, zero_point, node)
+        self.views[node.outputs[0]] = view
+
+    def _open_input(self, value: ir.Value) -> None:
+        """Give a graph input its tensor, quantized as the first QuantizeLinear that it reaches through layout operators."""
+        ahead = [value]
+        while ahead:
+            seen = ahead.pop(0)
+            for use in seen.uses():
+                if use.node.op_type == QUANTIZE:
+                    scale, zero_point = self.quantization(use.node)
+                    shape = dims(value)
+                    tensor = self.tensor(value.name or "input", shape, scale, zero_point)
+                    self.input_orders[tensor.name] = tuple(range(len(shape)))
+                    self.views[value] = View(tensor, shape, tuple(range(len(shape))))
+                    return
+                if use.node.op_type in ONNX_LAYOUT:
+                    ahead.append(use.node.outputs[0])
+
+    def rescale(self, view: View, scale: float, zero_point: int, node: ir.Node) -> View:
+        """The same numbers under another scale: a lookup."""
+        tensor = self.tensor(f"{view.tensor.name}.rescaled", view.tensor.shape, scale, zero_point)
+        table = numerics.rescale_table(view.tensor.scale, view.tensor.zero_point, scale, zero_point)
+        self.emit("lookup", f"{node.name}.rescale", [view.tensor], tensor, {"count": tensor.size}, [table])
+        flattened = replace(view.flattened, tensor=tensor) if view.flattened else None
+        return replace(view, tensor=tensor, flattened=flattened)
+
+    def _dequantize(self, node: ir.Node) -> None:
+        if node.inputs[0].const_value is not None:
+            return  # a constant: read where it is used
+        view = self.activation(node, 0)
+        if (view.tensor.scale, view.tensor.zero_point) != self.quantization(node):
+            raise self.refuse(node, "DequantizeLinear differs from its QuantizeLinear", f"{self.quantization(node)} against {(view.tensor.scale, view.tensor.zero_point)}", "use the same scale and zero_point on both")
+        self.views[node.outputs[0]] = view
+
+    def _is_unread_input(self, view: View) -> bool:
+        """Whether view is a graph input in its own order that no operator has read and nothing has reshaped."""
+        name = view.tensor.name
+        return (
+            name in self.input_orders
+            and view.order == tuple(range(len(view.shape)))
+            and not any(name in op.inputs for op in self.ops)
+            and all(other == view for other in self.views.values() if other.tensor.name == name)
+        )
+
+    def _input_port(self, value: ir.Value) -> Port:
+        if value not in self.views:
+            raise ModelError(f"input {value.name!r} is not quantized", where="graph inputs", why="it does not go into QuantizeLinear", fix="quantize the input, or let edgec quantize the float model")
+        tensor = self.views[value].tensor
+        order = self.input_orders[tensor.name]
+        return Port(value.name or "input", tensor.name, dims(value), None if order == tuple(range(len(order))) else order)
+
+    def _output_port(self, value: ir.Value) -> Port:
+        if value not in self.views:
+            raise ModelError(f"output {value.name!r} is not quantized", where="graph outputs", why="it does not come from QuantizeLinear or DequantizeLinear", fix="quantize the output, or let edgec quantize the float model")
+        view = self.views[value]
+        if view.flattened is not None:
+            producer = value.producer()
+            assert producer is not None
+            view = self.arrange(view, range(len(view.shape)), producer)
+        identity = tuple(range(len(view.shape)))
+        return Port(value.name or "output", view.tensor.name, view.shape, None if view.real_order == replace(view, order=identity).real_order else view.order)
+
+
+def lower(model: ir.Model) -> Program:
+    """Lower a QDQ model (static shapes, constants folded) to the integer program.
+
+    Raises:
+        ModelError: a tensor is not quantized, or an operator is used in a way edgec does not compile: which and why.
+    """
+    return Lowering(model).walk()
