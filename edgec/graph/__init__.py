@@ -1,0 +1,37 @@
+"""Float rewrites: each pass is Model → Model, states what it needs and what it leaves, and changes no result beyond float32 rounding.
+
+The order is the tuple below; `optimize` runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from edgec.graph.eliminate_identities import eliminate_identities
+from edgec.graph.fold_batch_norm import fold_batch_norm
+from edgec.graph.fold_channel_constants import fold_channel_constants
+from edgec.graph.fold_pad import fold_pad
+from edgec.graph.fuse_matmul_add import fuse_matmul_add
+from edgec.graph.macs import count_macs
+from edgec.graph.remove_constant_channels import remove_constant_channels
+
+PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (
+    eliminate_identities,
+    fuse_matmul_add,
+    fold_batch_norm,
+    fold_channel_constants,
+    fold_pad,
+    remove_constant_channels,
+)
+
+__all__ = ["PASSES", "count_macs", "optimize"]
+
+
+def optimize(model: ir.Model, passes: tuple[Callable[[ir.Model], ir.Model], ...] = PASSES) -> ir.Model:
+    """A copy of model after all passes. Precondition: static shapes and folded constants (importer.import_model)."""
+    model = model.clone()
+    for rewrite in passes:
+        model = rewrite(model)
+    return model
