@@ -80,6 +80,14 @@ class Operator:
         """
         return 0 if self.inplace else None
 
+    def distance_above(self, op: Op, kernel: str) -> int | None:
+        """Least d such that the kernel may write its output at (address of first input + d); None if it may not overlap so.
+
+        For kernels that, as memmove does, run from the last pixel to the first where the output lies above the input.
+        Without it a chain of overlapping layers can only drift downwards. Such a kernel's `distance` must not be negative.
+        """
+        return None
+
     def over_second(self, op: Op, kernel: str) -> bool:
         """Whether the kernel may write its output exactly over its second input (same offset, same size)."""
         return self.inplace and len(op.inputs) == 2

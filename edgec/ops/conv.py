@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -24,6 +24,14 @@ def window_reach(a: dict[str, int]) -> np.ndarray:
     row = np.minimum(row, a["in_h"])
     first = (row[:, None] * a["in_w"] + np.minimum(col, a["in_w"])[None, :]) * a["in_c"]
     return np.minimum.accumulate(first.reshape(-1)[::-1])[::-1]
+
+
+def window_end(a: Mapping[str, int]) -> np.ndarray:
+    """For each output pixel in order, one past the last byte of the input that it or any earlier pixel reads."""
+    row = np.arange(a["out_h"]) * a["stride_h"] - a["pad_top"] + (a["kernel_h"] - 1) * a["dilation_h"]
+    col = np.arange(a["out_w"]) * a["stride_w"] - a["pad_left"] + (a["kernel_w"] - 1) * a["dilation_w"]
+    last = np.minimum(row, a["in_h"] - 1)[:, None] * a["in_w"] + np.minimum(col, a["in_w"] - 1)[None, :]
+    return np.maximum.accumulate((last.reshape(-1) + 1) * a["in_c"])
 
 
 def pixelwise_distance(a: dict[str, int]) -> int:
@@ -245,6 +253,14 @@ class DepthwiseConv2d(_Windowed):
             return pixelwise_distance(a)
         reach = window_reach(a)  # channel c of a pixel reads channel c only: writes trail reads by whole pixels
         return int((np.arange(reach.size) * a["out_c"] - reach).max())
+
+    def distance_above(self, op: Op, kernel: str) -> int | None:
+        if not kernel.endswith("__ref"):
+            return None
+        a = op.attrs
+        end = window_end(a)
+        own = a["in_c"] if a["in_c"] == a["out_c"] else 0  # backwards too, channel c of a pixel reads channel c only
+        return int((end - own - np.arange(end.size) * a["out_c"]).max())
 
     def macs(self, op: Op) -> int:
         a = op.attrs

@@ -77,18 +77,23 @@ void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
   }
 }
 
+/* Backwards, from the last pixel and channel to the first, where the output lies above the input, as memmove does:
+ * `distance_above` counts on that. */
 void edgec_s8_depthwise_conv2d__ref(const void *params, const edgec_operands *operands) {
   const edgec_depthwise_conv2d_params *const p = params;
   const int32_t *const bias = operands->constant[1];
   const int32_t *const multiplier = operands->constant[2];
   const int32_t per_input = p->out_c / p->in_c;
-  int8_t *y = operands->output[0];
+  const int backwards = (uintptr_t)operands->output[0] > (uintptr_t)operands->input[0];
+  const int32_t step = backwards ? -1 : 1;
+  int8_t *y = operands->output[0] + (backwards ? p->out_h * p->out_w * p->out_c - 1 : 0);
 
-  for (int32_t oy = 0; oy < p->out_h; oy++) {
-    const int32_t y0 = oy * p->stride_h - p->pad_top;
-    for (int32_t ox = 0; ox < p->out_w; ox++) {
-      const int32_t x0 = ox * p->stride_w - p->pad_left;
-      for (int32_t oc = 0; oc < p->out_c; oc++) {
+  for (int32_t row = 0; row < p->out_h; row++) {
+    const int32_t y0 = (backwards ? p->out_h - 1 - row : row) * p->stride_h - p->pad_top;
+    for (int32_t col = 0; col < p->out_w; col++) {
+      const int32_t x0 = (backwards ? p->out_w - 1 - col : col) * p->stride_w - p->pad_left;
+      for (int32_t channel = 0; channel < p->out_c; channel++) {
+        const int32_t oc = backwards ? p->out_c - 1 - channel : channel;
         const int8_t *const x = operands->input[0] + oc / per_input;
         const int8_t *w = (const int8_t *)operands->constant[0] + oc;
         int32_t acc = bias[oc];
@@ -101,7 +106,8 @@ void edgec_s8_depthwise_conv2d__ref(const void *params, const edgec_operands *op
             w += p->out_c;
           }
         }
-        *y++ = edgec_requantize(acc, multiplier[oc], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+        *y = edgec_requantize(acc, multiplier[oc], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+        y += step;
       }
     }
   }
