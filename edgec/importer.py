@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from edgec.errors import ModelError
+from edgec.files import write_file
 from edgec.ops import ONNX_OPERATORS
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def import_model(source: str | os.PathLike | bytes | ModelProto, *, shapes: Mapp
     proto, where = _read(source)
     proto = _current_opset(proto, where)
     model = ir.from_proto(proto)
-    model = _fold(_make_static(model, dict(shapes or {}), where), where)
+    model = fold(_make_static(model, dict(shapes or {}), where), where)
     _refuse_unsupported(model, where)
     return model
 
@@ -77,6 +78,12 @@ def describe(node: ir.Node) -> str:
     """Name, operator and shapes of a node, for messages."""
     shapes = ", ".join("×".join(map(str, v.shape)) if v is not None and v.shape is not None else "?" for v in node.inputs)
     return f"node {node.name or '(unnamed)'!s}, {node.op_type}({shapes})"
+
+
+def save(model: ir.Model, path: str | os.PathLike) -> None:
+    """Write a model as ONNX: beside, then renamed."""
+    proto = ir.to_proto(model)
+    write_file(path, proto.SerializeToString(deterministic=True))
 
 
 def _read(source: Any) -> tuple[onnx.ModelProto, str]:
@@ -161,7 +168,12 @@ def _make_static(model: ir.Model, shapes: dict[str, Sequence[int]], where: str) 
     return model
 
 
-def _fold(model: ir.Model, where: str) -> ir.Model:
+def fold(model: ir.Model, where: str = "model") -> ir.Model:
+    """Constants computed, shapes inferred, identities and unused nodes removed, every node named. In place.
+
+    Raises:
+        ModelError: a shape does not follow from the inputs' shapes.
+    """
     from onnxscript.optimizer import fold_constants
 
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)

@@ -1,0 +1,157 @@
+"""Artifact: a compiled network in memory. Run it, look at it, save it, export it as C. Needs numpy alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgec import targets
+from edgec.emit import artifact as format_
+from edgec.emit.kernels import Kernel
+from edgec.errors import ArtifactError, DataError, UsageError
+from edgec.files import write_file
+from edgec.ir.core import Program
+from edgec.plan import Plan
+
+
+class Artifact:
+    """What `edgec.compile` returns and `edgec.load` reads.
+
+    Attributes:
+        data: the bytes of the .edgec file.
+        program, plan, kernels: the integer program, its memory plan, and the kernel of each op on the target.
+        target: the edgec.targets.Target it was compiled for.
+        manifest: what was recorded at compile time (a dict of plain values).
+    """
+
+    def __init__(self, data: bytes, where: str = "artifact") -> None:
+        decoded = format_.decode(data, where)
+        self.data = bytes(data)
+        self.program: Program = decoded.program
+        self.plan: Plan = decoded.plan
+        self.kernels: tuple[Kernel, ...] = decoded.kernels
+        self.header = decoded.header
+        self.manifest = decoded.manifest
+        self.target = targets.load(str(self.manifest.get("target", "generic-c")))
+
+    @classmethod
+    def build(
+        cls,
+        program: Program,
+        plan: Plan,
+        kernels: Sequence[Kernel],
+        target: targets.Target,
+        facts: Mapping[str, Any],
+        *,
+        security_counter: int = 0,
+        model_version: int = 0,
+    ) -> Artifact:
+        """Encode a planned program; facts (plain values) go into the manifest."""
+        from edgec.report import manifest_of
+
+        manifest = manifest_of(program, target, facts)
+        return cls(format_.encode(program, plan, kernels, target, manifest, security_counter=security_counter, model_version=model_version))
+
+    def run(self, x: Any, *, out: np.ndarray | None = None, on: str = "host", engine: str = "runtime") -> Any:
+        """Run the network.
+
+        Args:
+            x: float or int8: one sample (with or without the batch axis) or a batch [N, …]; a dict name → array for several
+                inputs. Floats are quantized, and the outputs dequantized to float32; int8 in gives int8 out.
+            out: int8 buffer of the output's shape, C-contiguous; with x int8, one input and one output: no copy is made.
+            on: "host" (this machine's kernels), "interpreter" (the specification), or "qemu" (the target's firmware, emulated).
+            engine: with on="qemu": "runtime" runs the artifact, "c" the generated C.
+
+        Returns: an array (a dict for several outputs); with on="qemu" a DeviceRun whose `outputs` are that, with
+            `instructions`, `stack_bytes` and `code_bytes`.
+
+        Raises:
+            DataError: wrong shape, dtype, name, or NaN. ToolError: on="qemu" without the tools.
+        """
+        if out is not None:
+            try:
+                return self.host.run_into(x, out)
+            except (TypeError, ValueError) as error:
+                raise DataError("the prepared buffers do not fit", where="x, out", why=str(error), fix="pass C-contiguous int8 arrays of the sizes of input and output") from None
+        from edgec import run
+
+        if on == "qemu":
+            return run.on_device(self, x, engine)
+        if on == "interpreter":
+            return run.on_interpreter(self, x)
+        if on != "host":
+            raise UsageError(f"cannot run on {on!r}", where="on", why='it is "host", "interpreter" or "qemu"', fix="choose one of these")
+        return run.on_host(self, x)
+
+    @cached_property
+    def host(self) -> Any:
+        """The host engine of this artifact (edgec.run.HostEngine), made at first use."""
+        from edgec.run import HostEngine
+
+        return HostEngine(self)
+
+    def quantize_input(self, x: Any, name: str | None = None) -> np.ndarray:
+        """Float sample or batch to int8, as QuantizeLinear does it; name is needed with several inputs. NaN is a DataError."""
+        from edgec.run import quantize_port
+
+        return quantize_port(self, x, name)
+
+    def dequantize_output(self, q: np.ndarray, name: str | None = None) -> np.ndarray:
+        """int8 output to float32: (q − zero_point)·scale."""
+        from edgec.run import dequantize_port
+
+        return dequantize_port(self, q, name)
+
+    def benchmark(self, n: int = 100) -> dict[str, float]:
+        """Seconds per inference of n single runs on the host, the loop in C: {"min", "median", "mean", "n"}."""
+        return self.host.benchmark(n)
+
+    def report(self, *, measure: bool = True) -> dict[str, Any]:
+        """All figures as a dict of plain values; see docs/SPEC.md section 4.
+
+        measure: compile code and stack figures with the target's compiler, and count instructions in the emulator, where
+            they are installed; else, and always with False, they come from the committed table, and say so.
+        """
+        from edgec.report import report
+
+        return report(self, measure=measure)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write the .edgec file: beside, then renamed."""
+        return write_file(path, self.data)
+
+    def export_c(self, folder: str | os.PathLike, *, name: str | None = None) -> Path:
+        """Write the network as plain C: generated sources, the kernels it needs, build files, an example and a self-test.
+
+        name: prefix of every symbol; the model's name unless given.
+        """
+        from edgec.emit.export import export_c
+        from edgec.run import self_test
+
+        return export_c(
+            self.program, self.plan, self.kernels, folder, name or self.symbol, target=self.target, selftest=self_test(self), manifest=self.manifest
+        )
+
+    @property
+    def symbol(self) -> str:
+        """The model's name as a C identifier."""
+        cleaned = "".join(c if c.isascii() and c.isalnum() else "_" for c in self.program.name).strip("_").lower()
+        return cleaned if cleaned and not cleaned[0].isdigit() else f"model_{cleaned}".rstrip("_")
+
+
+def load(path: str | os.PathLike) -> Artifact:
+    """Read a .edgec file; every hash and every field is checked.
+
+    Raises:
+        ArtifactError: missing, truncated, altered, or of another version.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ArtifactError("cannot read the artifact", where=str(path), why=str(error.strerror or error), fix="pass the path of a .edgec file") from None
+    return Artifact(data, str(path))

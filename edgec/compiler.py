@@ -1,0 +1,84 @@
+"""compile(): the path from an ONNX file to an artifact, in order, on one screen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgec import targets
+from edgec.artifact import Artifact
+from edgec.errors import UsageError
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+Progress = Callable[[str, float], None]
+"""Called with the name of a step and the fraction of it that is done."""
+
+
+def compile(
+    model: str | os.PathLike | bytes | ModelProto,
+    target: str | targets.Target,
+    *,
+    calibration: Any = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    skip_passes: Sequence[str] = (),
+    save_qdq: str | os.PathLike | None = None,
+    security_counter: int = 0,
+    model_version: int = 0,
+    progress: Progress | None = None,
+) -> Artifact:
+    """Compile a model for a target.
+
+    Args:
+        model: float or QDQ ONNX: a path, the file's bytes, or a ModelProto.
+        target: a name from `edgec.targets.names()`, or a Target.
+        calibration: for a float model: an array [N, …], a .npy/.npz path, an iterable of samples or batches (dicts for
+            several inputs), or "synthetic" (noise: the report then says that accuracy is unverified). float32, finite.
+        shapes: input name → shape, for models with open dimensions.
+        skip_passes: names of float passes (`edgec.graph.PASSES`) to leave out.
+        save_qdq: where to write the QDQ model, the pinned intermediate that ONNX Runtime also runs.
+        security_counter, model_version: for the header of the artifact.
+        progress: called on long steps.
+
+    Raises:
+        UsageError, ModelError, DataError: the user's mistake, with what, where, why and fix.
+    """
+    from edgec import graph, importer, lower, plan
+    from edgec.compress import quantize_model
+    from edgec.emit.kernels import select
+    from edgec.ir.verify import verify
+
+    report = progress or (lambda step, done: None)
+    chosen = targets.load(target)
+    report("import", 0.0)
+    onnx_model = importer.import_model(model, shapes=shapes)
+    facts: dict[str, Any] = {"macs_source": importer.count_macs(onnx_model), "calibration": "none: the model was quantized already"}
+    if not importer.is_quantized(onnx_model):
+        _require(calibration)
+        report("optimize", 0.0)
+        onnx_model, facts["passes"] = graph.optimize(onnx_model, skip=skip_passes)
+        onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, progress=report)
+        facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
+        onnx_model = importer.fold(onnx_model)
+    if save_qdq is not None:
+        importer.save(onnx_model, save_qdq)
+    report("lower", 0.0)
+    program = lower.lower(onnx_model)
+    verify(program)
+    program, kernels = plan.schedule(program, [select(op, chosen) for op in program.ops])
+    memory = plan.make_plan(program, kernels)
+    report("emit", 0.0)
+    return Artifact.build(program, memory, kernels, chosen, facts, security_counter=security_counter, model_version=model_version)
+
+
+def _require(calibration: Any) -> None:
+    if calibration is None:
+        raise UsageError(
+            "a float model needs calibration data",
+            where="calibration",
+            why="int8 ranges are chosen from real activations, and edgec does not guess them silently",
+            fix="pass calibration=<array, .npy/.npz path or iterable of samples>; calibration=\"synthetic\" compiles with "
+            "noise and marks accuracy as unverified",
+        )
