@@ -54,11 +54,13 @@ def compile(
     chosen = targets.load(target)
     report("import", 0.0)
     onnx_model = importer.import_model(model, shapes=shapes)
-    facts: dict[str, Any] = {"macs_source": importer.count_macs(onnx_model), "calibration": "none: the model was quantized already"}
+    facts: dict[str, Any] = {"macs_source": graph.count_macs(onnx_model), "calibration": "none: the model was quantized already"}
     if not importer.is_quantized(onnx_model):
         _require(calibration)
         report("optimize", 0.0)
-        onnx_model, facts["passes"] = graph.optimize(onnx_model, skip=skip_passes)
+        passes = graph.passes_without(skip_passes)
+        facts["passes"] = [rewrite.__name__ for rewrite in passes]
+        onnx_model = graph.optimize(onnx_model, passes)
         onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, progress=report)
         facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
         onnx_model = importer.fold(onnx_model)

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
@@ -48,21 +47,6 @@ def import_model(source: str | os.PathLike | bytes | ModelProto, *, shapes: Mapp
 def is_quantized(model: ir.Model) -> bool:
     """Whether the model carries QuantizeLinear nodes (a QDQ model)."""
     return any(node.op_type == QUANTIZE for node in model.graph)
-
-
-def count_macs(model: ir.Model) -> int:
-    """Multiply-accumulates of one inference, from Conv, Gemm and MatMul of a model with static shapes."""
-    total = 0
-    for node in model.graph:
-        if node.op_type not in ("Conv", "Gemm", "MatMul"):
-            continue
-        weights, out = dims(node.inputs[1]), dims(node.outputs[0])
-        if node.op_type == "Conv":
-            total += int(np.prod(out) * np.prod(weights[1:]))
-        else:
-            inner = weights[1] if node.op_type == "Gemm" and node.attributes.get_int("transB", 0) else weights[-2]
-            total += int(np.prod(out)) * inner
-    return total
 
 
 def dims(value: ir.Value | None) -> tuple[int, ...]:

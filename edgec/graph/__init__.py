@@ -5,10 +5,11 @@ The order is the tuple below; `optimize` runs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from edgec.errors import UsageError
 from edgec.graph.eliminate_identities import eliminate_identities
 from edgec.graph.fold_batch_norm import fold_batch_norm
 from edgec.graph.fold_channel_constants import fold_channel_constants
@@ -26,7 +27,16 @@ PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (
     remove_constant_channels,
 )
 
-__all__ = ["PASSES", "count_macs", "optimize"]
+__all__ = ["PASSES", "count_macs", "optimize", "passes_without"]
+
+
+def passes_without(names: Sequence[str]) -> tuple[Callable[[ir.Model], ir.Model], ...]:
+    """PASSES but those of these names. Raises UsageError for a name that is none."""
+    known = [rewrite.__name__ for rewrite in PASSES]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no pass is called {name!r}", where="skip_passes", why=f"the passes are {', '.join(known)}", fix="name one of them")
+    return tuple(rewrite for rewrite in PASSES if rewrite.__name__ not in names)
 
 
 def optimize(model: ir.Model, passes: tuple[Callable[[ir.Model], ir.Model], ...] = PASSES) -> ir.Model:
