@@ -1,0 +1,103 @@
+#include "host/tiers.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "host/error.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace edgec {
+
+namespace {
+
+struct Entry {
+  const char *name;
+  const edgec_host_tier *kernels;
+  bool (*runs_here)();
+};
+
+#if defined(__x86_64__)
+bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+bool has_avxvnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1u) != 0;
+}
+bool has_avx512vnni() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+#endif
+bool always() { return true; }
+
+const std::vector<Entry> &entries() {
+  static const std::vector<Entry> all = {
+      {"ref", nullptr, &always},
+#ifdef EDGEC_TIER_avx2
+      {"avx2", &edgec_host_tier_avx2, &has_avx2},
+#endif
+#ifdef EDGEC_TIER_avxvnni
+      {"avxvnni", &edgec_host_tier_avxvnni, &has_avxvnni},
+#endif
+#ifdef EDGEC_TIER_avx512vnni
+      {"avx512vnni", &edgec_host_tier_avx512vnni, &has_avx512vnni},
+#endif
+  };
+  return all;
+}
+
+std::string joined(const std::vector<std::string> &names) {
+  std::string text;
+  for (const std::string &n : names) {
+    text += (text.empty() ? "" : ", ") + n;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> compiled_tiers() {
+  std::vector<std::string> names;
+  for (const Entry &e : entries()) {
+    names.emplace_back(e.name);
+  }
+  return names;
+}
+
+std::vector<std::string> available_tiers() {
+  std::vector<std::string> names;
+  for (const Entry &e : entries()) {
+    if (e.runs_here()) {
+      names.emplace_back(e.name);
+    }
+  }
+  return names;
+}
+
+std::string choose_tier(const std::string &asked) {
+  const std::vector<std::string> here = available_tiers();
+  const char *const mask = std::getenv("EDGEC_CPU");
+  const bool masked = asked.empty() && mask != nullptr && *mask != '\0';
+  const std::string name = masked ? std::string(mask) : asked;
+  if (name.empty()) {
+    return here.back();
+  }
+  if (std::find(here.begin(), here.end(), name) == here.end()) {
+    throw Error(ErrorKind::usage, "tier " + name + " cannot run here", masked ? "environment variable EDGEC_CPU" : "tier",
+                "this machine and build have " + joined(here), "name one of them, or leave it empty for the best");
+  }
+  return name;
+}
+
+const edgec_host_tier *tier_kernels(const std::string &name) {
+  for (const Entry &e : entries()) {
+    if (name == e.name) {
+      return e.kernels;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace edgec
