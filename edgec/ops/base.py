@@ -43,6 +43,8 @@ class Operator:
     fields: tuple[str, ...]
     roles: tuple[str, ...] = ()
     role_dtypes: tuple[str, ...] = ()
+    arity: int = 1
+    """Number of input tensors."""
     packings: dict[str, Packing] = {"c1": CANONICAL}
     onnx: tuple[str, ...] = ()
     """ONNX operator types that `lower` takes."""

@@ -15,6 +15,7 @@ class Add(Operator):
     """y = clamp((a·Ma + b·Mb + C) >> n); |Ma|, |Mb| ≤ 32767, so that one SMLAD or vpmaddwd does it."""
 
     opcode, code = "add", 4
+    arity = 2
     onnx = ("Add", "Sub")
     fields = ("count", "multiplier_a", "multiplier_b", "offset", "shift", "clamp_min", "clamp_max")
     inplace = True
