@@ -7,15 +7,18 @@ is in `edgec/planning/`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgec.emit.kernels import Kernel
 from edgec.ir.core import Program
 from edgec.planning.bound import step_bounds
-from edgec.planning.buffers import Buffer, make_buffers, make_conflicts
+from edgec.planning.buffers import SCRATCH_ALIGNMENT, Buffer, make_buffers, make_conflicts
 from edgec.planning.order import least_peak
 from edgec.planning.search import Packing, pack
 from edgec.planning.verify import verify_layout
+
+ALIGNMENT = SCRATCH_ALIGNMENT
+"""EDGEC_ALIGNMENT of the runtime: of the arena, the artifact and every constant."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +56,17 @@ def make_plan(program: Program, kernels: Sequence[Kernel]) -> Plan:
     at = dict(zip(((b.name, b.is_scratch) for b in buffers), packing.offsets, strict=True))
     scratch = {op.name: (0, 0) for op in program.ops}
     scratch.update({b.name: (at[b.name, True], b.nbytes) for b in buffers if b.is_scratch})
-    plan = Plan(
-        {b.name: at[b.name, False] for b in buffers if not b.is_scratch},
-        scratch,
-        packing.height,
-        packing.lower_bound,
-        tuple(steps),
-        _bound_by(program, buffers, steps, packing),
-    )
+    offsets = {b.name: at[b.name, False] for b in buffers if not b.is_scratch}
+    plan = explain(program, kernels, Plan(offsets, scratch, packing.height, packing.lower_bound))
     verify_plan(program, kernels, plan)
     return plan
+
+
+def explain(program: Program, kernels: Sequence[Kernel], plan: Plan) -> Plan:
+    """The plan with `steps` and `bound_by` filled in, for one that was read from an artifact."""
+    buffers = make_buffers(program, kernels)
+    steps = step_bounds(program, kernels, buffers)
+    return replace(plan, steps=tuple(steps), bound_by=_bound_by(program, buffers, steps, plan))
 
 
 def schedule(program: Program, kernels: Sequence[Kernel]) -> tuple[Program, tuple[Kernel, ...]]:
@@ -102,7 +106,7 @@ def _pack(program: Program, kernels: Sequence[Kernel], buffers: Sequence[Buffer]
     return pack([b.nbytes for b in buffers], [b.alignment for b in buffers], conflicts, bound, orders)
 
 
-def _bound_by(program: Program, buffers: Sequence[Buffer], steps: Sequence[int], packing: Packing) -> str:
+def _bound_by(program: Program, buffers: Sequence[Buffer], steps: Sequence[int], plan: Plan) -> str:
     step = max(range(len(steps)), key=lambda i: steps[i]) - 1
     where = "the inputs" if step < 0 else "the outputs" if step >= len(program.ops) else f"{program.ops[step].opcode} {program.ops[step].name}"
     alive = sorted((b for b in buffers if b.start <= step <= b.end), key=lambda b: (-b.nbytes, b.start))
@@ -111,7 +115,7 @@ def _bound_by(program: Program, buffers: Sequence[Buffer], steps: Sequence[int],
     needed = steps[step + 1]
     if needed < sum(b.nbytes for b in alive):
         text += f", overlapping to {needed}"
-    if packing.height > needed:
-        proof = "no offsets need less" if packing.height == packing.lower_bound else f"at least {packing.lower_bound} is proven"
-        text += f"; the offsets of all steps together take {packing.height} ({proof})"
+    if plan.arena_bytes > needed:
+        proof = "no offsets need less" if plan.arena_bytes == plan.lower_bound else f"at least {plan.lower_bound} is proven"
+        text += f"; the offsets of all steps together take {plan.arena_bytes} ({proof})"
     return text
