@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from edgec.errors import UsageError
+from edgec.errors import UsageError
+from edgec.graph.edit import NOTE
 from edgec.graph.eliminate_identities import eliminate_identities
 from edgec.graph.fold_batch_norm import fold_batch_norm
 from edgec.graph.fold_channel_constants import fold_channel_constants
@@ -39,9 +41,22 @@ def passes_without(names: Sequence[str]) -> tuple[Callable[[ir.Model], ir.Model]
     return tuple(rewrite for rewrite in PASSES if rewrite.__name__ not in names)
 
 
-def optimize(model: ir.Model, passes: tuple[Callable[[ir.Model], ir.Model], ...] = PASSES) -> ir.Model:
-    """A copy of model after all passes. Precondition: static shapes and folded constants (importer.import_model)."""
+def optimize(model: ir.Model, *, skip: Sequence[str] = ()) -> tuple[ir.Model, dict[str, int]]:
+    """A copy of model after all passes, and what they did: counters by name, such as channels_removed.
+
+    Args:
+        model: static shapes and folded constants (importer.import_model); it is not changed.
+        skip: names of passes to leave out.
+
+    Raises:
+        UsageError: skip names no pass.
+    """
+    names = [rewrite.__name__ for rewrite in PASSES]
+    for name in skip:
+        if name not in names:
+            raise UsageError(f"unknown pass {name!r}", where="skip_passes", why=f"the passes are {', '.join(names)}", fix="use one of these names")
     model = model.clone()
-    for rewrite in passes:
-        model = rewrite(model)
-    return model
+    for rewrite in PASSES:
+        if rewrite.__name__ not in skip:
+            model = rewrite(model)
+    return model, {k.removeprefix(NOTE): int(v) for k, v in model.metadata_props.items() if k.startswith(NOTE)}

@@ -1,0 +1,74 @@
+"""Float activations from ONNX Runtime: the whole model with more outputs, or one node at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+
+from edgec.graph.edit import constant
+
+
+def _session(model: ir.Model, plain: bool) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # one thread: sums in one order, reproducible
+    options.log_severity_level = 3
+    if plain:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options, ["CPUExecutionProvider"])
+
+
+class ModelRunner:
+    """Runs a model sample by sample and gives, beside its outputs, the values asked for.
+
+    plain: without graph optimizations, so that a QDQ model is computed node by node in float, not by fused int8 kernels.
+    """
+
+    def __init__(self, model: ir.Model, observe: Sequence[str] = (), *, plain: bool = False) -> None:
+        model = model.clone()
+        inputs = {v.name for v in model.graph.inputs}
+        present = {v.name for v in model.graph.outputs}
+        by_name = {o.name: o for n in model.graph for o in n.outputs}
+        for name in observe:
+            if name not in present and name not in inputs:
+                value = by_name[name]
+                value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
+                model.graph.outputs.append(value)
+        self.names = [name for name in observe if name not in inputs] or [v.name for v in model.graph.outputs]
+        self.session = _session(model, plain)
+
+    def __call__(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """sample: input name → float32 array of the model's shape. Returns name → array for the observed values."""
+        return dict(zip(self.names, self.session.run(self.names, dict(sample)), strict=True))
+
+
+class NodeRunner:
+    """One node as a model of its own. Weights and bias of a layer are inputs, so that they can change between runs."""
+
+    def __init__(self, node: ir.Node, opset: int, variable: Sequence[int] = ()) -> None:
+        values: dict[ir.Value, ir.Value] = {}
+        initializers, inputs = [], []
+        self.fed: list[int] = []
+        for i, value in enumerate(node.inputs):
+            if value is None or value in values:
+                continue
+            array = constant(value)
+            new = ir.Value(name=f"x{i}", shape=ir.Shape(value.shape or array.shape), type=value.type or ir.TensorType(ir.DataType.FLOAT))
+            if array is not None and i not in variable:
+                new.const_value = ir.Tensor(array, name=new.name)
+                initializers.append(new)
+            else:
+                inputs.append(new)
+                self.fed.append(i)
+            values[value] = new
+        outputs = [ir.Value(name=f"y{i}", type=o.type or ir.TensorType(ir.DataType.FLOAT)) for i, o in enumerate(node.outputs)]
+        copy = ir.Node(node.domain, node.op_type, [None if v is None else values[v] for v in node.inputs], node.attributes.values(), outputs=outputs)
+        graph = ir.Graph(inputs, outputs, nodes=[copy], initializers=initializers, opset_imports={"": opset}, name="node")
+        self.session = _session(ir.Model(graph, ir_version=10), plain=False)
+        self.outputs = len(outputs)
+
+    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """arrays: one for each fed input, in order. Returns all outputs."""
+        return self.session.run(None, {f"x{i}": a for i, a in zip(self.fed, arrays, strict=True)})

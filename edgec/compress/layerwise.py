@@ -1,0 +1,170 @@
+"""The walk that quantizes layer by layer: float network and quantized network side by side on a few samples.
+
+Each layer sees what the layers before it really do after quantization, so later layers make up for earlier ones: second-order
+rounding uses those inputs, and the bias takes the remaining difference of the means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.compress import _hotloops
+from edgec.compress import second_order as so
+from edgec.compress.float_run import NodeRunner
+from edgec.compress.placement import Placement, group_count
+from edgec.compress.ranges import Quantization
+from edgec.compress.report import LayerReport, sqnr_db
+from edgec.compress.weights import LayerWeights, as_rows, channel_scales, from_rows, round_bias, round_nearest, smallest_scales
+from edgec.graph.channel_affine import weights_and_bias
+from edgec.graph.edit import constant, is_op
+
+
+@dataclass(frozen=True)
+class LayerOptions:
+    """rounding: "nearest" or "second_order"; search: MSE-optimal weight scales; target: let weights make up for input errors."""
+
+    rounding: str = "second_order"
+    search: bool = True
+    bias_correction: bool = True
+    corrected_target: bool = False
+
+
+@dataclass
+class Walk:
+    """Results: weights of each layer, a report of each, and stacked (float, quantized) arrays of the values asked for."""
+
+    weights: dict[ir.Node, LayerWeights]
+    layers: list[LayerReport]
+    kept: dict[ir.Value, tuple[np.ndarray, np.ndarray]]
+
+
+def fake_quantize(x: np.ndarray, parameters: Quantization) -> np.ndarray:
+    """float32 x through QuantizeLinear and DequantizeLinear."""
+    x = np.ascontiguousarray(x, np.float32)
+    out = np.empty_like(x)
+    _hotloops.fake_quantize(x.reshape(-1), out.reshape(-1), parameters.scale, parameters.zero_point)
+    return out
+
+
+class LayerwiseQuantizer:
+    """Sessions of the nodes of a graph, kept from walk to walk. probes: input name → float32 [samples, *shape]."""
+
+    def __init__(self, model: ir.Model, placement: Placement, probes: Mapping[str, np.ndarray]) -> None:
+        self.model, self.placement, self.probes = model, placement, probes
+        self.layers = set(placement.layers)
+        opset = model.opset_imports.get("", 18)
+        self.runners = {n: NodeRunner(n, opset, variable=(1, 2) if n in self.layers else ()) for n in model.graph}
+
+    def walk(self, parameters: Mapping[ir.Value, Quantization], options: LayerOptions, keep: tuple[ir.Value, ...] = ()) -> Walk:
+        """Quantize every layer in order. parameters: of each value in the placement's groups."""
+        result = Walk({}, [], {})
+        exact: dict[ir.Value, np.ndarray] = {}
+        rounded: dict[ir.Value, np.ndarray] = {}
+        for value in self.model.graph.inputs:
+            exact[value] = self.probes[value.name]
+            rounded[value] = self._round(value, exact[value], parameters)
+        reads = {v: len(list(v.uses())) + (v in keep) for n in self.model.graph for v in (*n.inputs, *n.outputs) if v is not None}
+        for node in self.model.graph:
+            if node in self.layers:
+                outputs, approximations = self._layer(node, exact, rounded, parameters, options, result)
+            else:
+                outputs = self._run(node, exact)
+                approximations = self._run(node, rounded)
+            for value, a, b in zip(node.outputs, outputs, approximations, strict=True):
+                exact[value], rounded[value] = a, self._round(value, b, parameters)
+                if value in keep:
+                    result.kept[value] = (a, rounded[value])
+            for value in dict.fromkeys(v for v in node.inputs if v is not None):
+                reads[value] -= sum(v is value for v in node.inputs)
+                if reads[value] <= 0:
+                    exact.pop(value, None)
+                    rounded.pop(value, None)
+        return result
+
+    def _round(self, value: ir.Value, x: np.ndarray, parameters: Mapping[ir.Value, Quantization]) -> np.ndarray:
+        return fake_quantize(x, parameters[value]) if value in self.placement.groups else x
+
+    def _run(self, node: ir.Node, arrays: Mapping[ir.Value, np.ndarray], constants: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
+        """All outputs of node, one sample after another, stacked."""
+        runner = self.runners[node]
+        stacks = [arrays[node.inputs[i]] for i in runner.fed if node.inputs[i] in arrays]
+        count = len(stacks[0])
+        outputs: list[np.ndarray] = []
+        for i in range(count):
+            results = runner([s[i] for s in stacks] + list(constants))
+            if not outputs:
+                outputs = [np.empty((count, *r.shape), r.dtype) for r in results]
+            for stack, r in zip(outputs, results, strict=True):
+                stack[i] = r
+        return outputs
+
+    def _layer(self, node, exact, rounded, parameters, options: LayerOptions, result: Walk) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        weights, bias = weights_and_bias(node)
+        shape = weights.shape
+        x = parameters[node.inputs[0]]
+        outputs = self._run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
+        layer = _round_weights(node, weights, bias, exact[node.inputs[0]], rounded[node.inputs[0]], x, self._output_parameters(node, parameters), options)
+        step = (np.float32(x.scale) * layer.scale).astype(np.float64)
+        approximations = self._run(node, rounded, (layer.real(), (layer.bias * step).astype(np.float32)))
+        if options.bias_correction:
+            axes = tuple(i for i in range(outputs[0].ndim) if i != 2)  # [samples, batch, channels, …]
+            missing = (outputs[0] - approximations[0]).mean(axis=axes, dtype=np.float64)
+            bias_q = round_bias(layer.bias * step + missing, x, layer.scale)
+            moved = ((bias_q - layer.bias) * step).astype(np.float32).reshape(-1, *(1,) * (outputs[0].ndim - 3))
+            approximations[0] += moved
+            layer = replace(layer, bias=bias_q)
+        result.weights[node] = layer
+        result.layers.append(
+            LayerReport(
+                node.name or node.outputs[0].name, node.op_type, sqnr_db(weights, layer.real()), sqnr_db(outputs[0], approximations[0]),
+                float(layer.scale.min()), float(layer.scale.max()),
+            )  # fmt: skip
+        )
+        assert layer.q.shape == shape
+        return outputs, approximations
+
+    def _output_parameters(self, node: ir.Node, parameters: Mapping[ir.Value, Quantization]) -> Quantization | None:
+        """Of the value behind node, or behind the activation that is fused into it."""
+        value = node.outputs[0]
+        while value in self.placement.fused:
+            value = next(iter(value.uses()))[0].outputs[0]
+        return parameters.get(value)
+
+
+def _round_weights(
+    node: ir.Node, weights: np.ndarray, bias: np.ndarray, exact: np.ndarray, rounded: np.ndarray, x: Quantization, y: Quantization | None, options: LayerOptions,
+) -> LayerWeights:  # fmt: skip
+    rows = as_rows(weights, node)
+    groups, transposed = group_count(node), is_op(node, "ConvTranspose")
+    floor = smallest_scales(bias, x, y)
+    statistics = None
+    if options.rounding == "second_order" and not transposed:
+        statistics = so.input_statistics(exact, rounded, node, weights.shape[2:])
+        split = rows.reshape(groups, len(rows) // groups, -1)
+        if options.corrected_target:
+            rows = so.corrected_target(split, statistics).reshape(rows.shape)
+    importance = np.ones_like(rows) if statistics is None else statistics.importance(len(rows) // groups) + 1e-12
+    scale = channel_scales(rows, importance, floor, search=options.search)
+    if transposed and groups > 1:
+        scale = np.full_like(scale, scale.max())
+    if statistics is None:
+        q = round_nearest(rows, scale)
+    else:
+        split = rows.reshape(groups, len(rows) // groups, -1)
+        q = so.round_second_order(split, scale.astype(np.float64).reshape(groups, -1), statistics.covariance).reshape(rows.shape)
+    q = from_rows(q, weights.shape, node).astype(np.int8)
+    return LayerWeights(q, scale, round_bias(bias, x, scale), 1 if transposed else 0)
+
+
+def ensure_bias(model: ir.Model, layers: list[ir.Node]) -> None:
+    """Gives every layer a bias, which the correction needs (zeros [out_channels] where there was none)."""
+    from edgec.graph.edit import set_constant_input
+
+    for node in layers:
+        if len(node.inputs) < 3 or node.inputs[2] is None or constant(node.inputs[2]) is None:
+            weights, bias = weights_and_bias(node)
+            set_constant_input(node, 2, f"{node.inputs[1].name}.bias", bias)

@@ -1,0 +1,98 @@
+"""Where a float graph is quantized: which values get a QuantizeLinear, which share one, which nodes have weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.graph.channel_affine import is_linear_layer
+from edgec.graph.constant_propagation import clip_bounds
+from edgec.graph.edit import constant, integer, is_op, sole_consumer
+
+MOVES_VALUES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split", "Expand", "Identity", "MaxPool", "GlobalMaxPool", "Pad")
+"""Operators that change no number: input and output share one scale and zero_point (Pad adds zeros, which are exact)."""
+
+FUSES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean", "BatchNormalization")
+"""Operators whose Relu or Clip, if that alone reads them, is part of their output clamp: nothing is rounded in between."""
+
+
+@dataclass(eq=False)
+class Group:
+    """Values that share one scale and zero_point. Ranges come from the members whose numbers are made, not moved."""
+
+    members: list[ir.Value] = field(default_factory=list)
+    observed: list[ir.Value] = field(default_factory=list)
+
+
+@dataclass
+class Placement:
+    """groups: of each quantized activation; layers: nodes with weights, in order; fused: values that stay float."""
+
+    groups: dict[ir.Value, Group]
+    layers: list[ir.Node]
+    fused: set[ir.Value]
+
+    def all_groups(self) -> list[Group]:
+        return list(dict.fromkeys(self.groups.values()))
+
+
+def place(graph: ir.Graph) -> Placement:
+    """Precondition: static shapes, nodes in topological order, dense layers in the form of fuse_matmul_add."""
+    fused = {n.outputs[0] for n in graph if _is_fused(n)}
+    made = [v for v in graph.inputs if _is_float(v)] + [o for n in graph for o in n.outputs if _is_float(o) and o not in fused]
+    groups = {value: Group([value], [value]) for value in made if constant(value) is None}
+    for node in graph:
+        if is_op(node, *MOVES_VALUES) and node.inputs and node.inputs[0] in groups:
+            for output in node.outputs:
+                if output in groups:
+                    groups[output].observed.clear()
+                    _merge(groups, groups[node.inputs[0]], groups[output])
+        elif is_op(node, "Concat") and all(v in groups and sole_consumer(v) is node and not v.is_graph_input() for v in node.inputs):
+            groups[node.outputs[0]].observed.clear()
+            for value in node.inputs:
+                _merge(groups, groups[node.outputs[0]], groups[value])
+    return Placement(groups, [n for n in graph if is_linear_layer(n)], fused)
+
+
+def activation_behind(node: ir.Node) -> ir.Node | None:
+    """The Relu or Clip that is part of node's output clamp, or None."""
+    reader = sole_consumer(node.outputs[0])
+    if not is_op(node, *FUSES) or reader is None or reader.inputs[0] is not node.outputs[0]:
+        return None
+    if is_op(reader, "Relu"):
+        return reader
+    return reader if is_op(reader, "Clip") and clip_bounds(reader) is not None else None
+
+
+def fixed_bounds(value: ir.Value) -> tuple[float, float]:
+    """Bounds that the operators themselves put on a value: (0, inf) behind Relu, and so on."""
+    node = value.producer()
+    if is_op(node, "Relu"):
+        return 0.0, np.inf
+    if is_op(node, "Clip"):
+        return clip_bounds(node) or (-np.inf, np.inf)
+    return -np.inf, np.inf
+
+
+def group_count(node: ir.Node) -> int:
+    """Groups of a linear layer (1 for Gemm)."""
+    return 1 if is_op(node, "Gemm") else integer(node, "group", 1)
+
+
+def _is_fused(node: ir.Node) -> bool:
+    return len(node.outputs) == 1 and activation_behind(node) is not None
+
+
+def _is_float(value: ir.Value) -> bool:
+    return value.dtype in (None, ir.DataType.FLOAT)
+
+
+def _merge(groups: dict[ir.Value, Group], into: Group, other: Group) -> None:
+    if into is other:
+        return
+    into.members += other.members
+    into.observed += [v for v in other.observed if v not in into.observed]
+    for value in other.members:
+        groups[value] = into

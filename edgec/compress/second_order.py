@@ -1,0 +1,126 @@
+"""Second-order rounding: weights are rounded so that the layer's output changes least, not each weight by itself.
+
+The error of a layer is Σ_r Δ_r H Δ_rᵀ with Δ the change of its weight rows and H the covariance of its inputs; the mean is
+left to the bias correction. Rounding goes column by column, each error handed on to the columns not yet rounded (Optimal
+Brain Quantization; GPTQ: Frantar et al. 2022, arXiv:2210.17323), then coordinate descent takes each integer to its best value
+until none moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.compress import _hotloops
+from edgec.compress.placement import group_count
+from edgec.compress.weights import LIMIT
+from edgec.graph.edit import ints, is_op, pads_of
+
+DAMPING = 0.01
+ROWS = 8192
+SWEEPS = 20
+
+
+@dataclass(frozen=True)
+class InputStatistics:
+    """Moments of what a layer's weights meet: mean float64 [groups, entries], covariance float64 [groups, entries, entries].
+
+    covariance is of the inputs the quantized network really gives; cross is covariance(float input, quantized input).
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    cross: np.ndarray
+    rows: int
+
+    def importance(self, rows_per_group: int) -> np.ndarray:
+        """Mean square around the mean of each entry, for each output channel: float64 [channels, entries]."""
+        diagonal = np.diagonal(self.covariance, axis1=1, axis2=2)
+        return np.repeat(diagonal, rows_per_group, axis=0)
+
+
+def input_statistics(x: np.ndarray, quantized: np.ndarray, node: ir.Node, kernel: tuple[int, ...], limit: int = ROWS) -> InputStatistics:
+    """Statistics of the patches of x and of `quantized`, float32 [samples, 1·channels…] as the layer's input, stacked.
+
+    At most `limit` patches are used, evenly spread over samples and positions.
+    """
+    groups = group_count(node)
+    a, b = (_patches(v, node, kernel, groups, limit) for v in (x, quantized))
+    mean_a, mean_b = a.mean(axis=1, dtype=np.float64), b.mean(axis=1, dtype=np.float64)
+    a, b = a - mean_a[:, None].astype(np.float32), b - mean_b[:, None].astype(np.float32)
+    transposed = b.transpose(0, 2, 1)
+    n = max(b.shape[1], 1)
+    covariance = (transposed @ b).astype(np.float64) / n
+    cross = (a.transpose(0, 2, 1) @ b).astype(np.float64) / n
+    return InputStatistics(mean_b, covariance, cross, n)
+
+
+def _patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int, limit: int) -> np.ndarray:
+    """float32 [groups, patches, entries]; x [samples, batch, channels, …]."""
+    x = x.reshape(-1, *x.shape[2:])
+    if is_op(node, "Gemm"):
+        step = max(1, -(-len(x) // limit))
+        return x[None, ::step]
+    rank = len(kernel)
+    pads = pads_of(node, kernel, x.shape[2:])
+    strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
+    out = [
+        (n + pads[i] + pads[i + rank] - (k - 1) * d - 1) // s + 1
+        for i, (n, k, s, d) in enumerate(zip(x.shape[2:], kernel, strides, dilations, strict=True))
+    ]
+    total = len(x) * int(np.prod(out))
+    step = max(1, -(-total // limit))
+    while step > 1 and any(step % p == 0 and o % p == 0 for o in out for p in (2, 3, 5, 7) if o > 1):
+        step += 1  # a step that shares no factor with the sizes visits all positions alike
+    index = np.unravel_index(np.arange(0, total, step), (len(x), *out))
+    x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, 2 + rank)))
+    windows = windows[(Ellipsis, *(slice(None, None, d) for d in dilations))]
+    picked = windows[(index[0], slice(None), *(i * s for i, s in zip(index[1:], strides, strict=True)))]
+    return np.ascontiguousarray(picked.reshape(len(picked), groups, -1).transpose(1, 0, 2))
+
+
+def corrected_target(rows: np.ndarray, statistics: InputStatistics) -> np.ndarray:
+    """Weights that, on the quantized network's inputs, come nearest to what the float layer gives on float inputs.
+
+    W + W (C − H)(H + λI)⁻¹ with H the covariance of the quantized inputs and C their covariance with the float ones.
+    rows float64 [groups, rows, entries].
+    """
+    damped = _damped(statistics.covariance, 0.05)
+    difference = statistics.cross - statistics.covariance
+    return rows + np.linalg.solve(damped.transpose(0, 2, 1), (rows @ difference).transpose(0, 2, 1)).transpose(0, 2, 1)
+
+
+def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Integers in [−127, 127] for target float64 [groups, rows, entries], scale float64 [groups, rows]; returns float64, same shape."""
+    hessian = _damped(covariance, DAMPING)
+    q = np.empty_like(target)
+    order = np.argsort(-np.diagonal(hessian, axis1=1, axis2=2), axis=1, kind="stable")
+    for g in range(len(target)):
+        q[g] = _propagate(target[g][:, order[g]], scale[g], hessian[g][np.ix_(order[g], order[g])])[:, np.argsort(order[g], kind="stable")]
+        delta = target[g] - scale[g][:, None] * q[g]
+        integers, gradient = np.ascontiguousarray(q[g]), np.ascontiguousarray(delta @ hessian[g])
+        _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), LIMIT, SWEEPS)
+        q[g] = integers
+    return q
+
+
+def _propagate(rows: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """Column by column, the error of each handed on through the Cholesky factor of the inverse."""
+    rows, q = rows.copy(), np.empty_like(rows)
+    factor = np.linalg.cholesky(np.linalg.inv(hessian)).T
+    for j in range(rows.shape[1]):
+        q[:, j] = np.clip(np.rint(rows[:, j] / scale), -LIMIT, LIMIT)
+        error = (rows[:, j] - scale * q[:, j]) / factor[j, j]
+        rows[:, j + 1 :] -= error[:, None] * factor[j, j + 1 :]
+    return q
+
+
+def _damped(covariance: np.ndarray, fraction: float) -> np.ndarray:
+    """covariance + fraction·(mean of the diagonal)·I; the identity where there is nothing at all."""
+    diagonal = np.diagonal(covariance, axis1=1, axis2=2).mean(axis=1)
+    damping = np.where(diagonal > 0, fraction * diagonal, 1.0)
+    return covariance + damping[:, None, None] * np.eye(covariance.shape[1])
