@@ -58,9 +58,7 @@ def compile(
     if not importer.is_quantized(onnx_model):
         _require(calibration)
         report("optimize", 0.0)
-        passes = graph.passes_without(skip_passes)
-        facts["passes"] = [rewrite.__name__ for rewrite in passes]
-        onnx_model = graph.optimize(onnx_model, passes)
+        onnx_model, facts["passes"] = graph.optimize(onnx_model, skip=skip_passes)
         onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, progress=report)
         facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
         onnx_model = importer.fold(onnx_model)

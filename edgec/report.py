@@ -33,7 +33,7 @@ def manifest_of(program: Program, target: Target, facts: Mapping[str, Any]) -> d
         "macs_source": facts["macs_source"],
         "calibration": facts["calibration"],
         "accuracy": UNVERIFIED if facts["calibration"] == "synthetic" else "not measured",
-        "passes": list(facts.get("passes", [])),
+        "passes": dict(facts.get("passes", {})),
     }
     if quantization is not None:
         manifest["quantization"] = quantization

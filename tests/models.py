@@ -54,7 +54,7 @@ def network(name: str) -> Network:
 def _shared_inputs(name: str) -> tuple[np.ndarray, np.ndarray]:
     if name == "ds_cnn":
         data = np.load(SHARED / "data" / "kws.npz")
-        x = (data["x"].astype(np.float32) - data["zero_point"]) * data["scale"]
+        x = ((data["x"].astype(np.float32) - data["zero_point"]) * data["scale"]).astype(np.float32)
         return x[:100], x[100:]
     if name == "fc_autoencoder":
         x = np.load(SHARED / "data" / "toycar.npz")["x"]

@@ -29,16 +29,7 @@ PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (
     remove_constant_channels,
 )
 
-__all__ = ["PASSES", "count_macs", "optimize", "passes_without"]
-
-
-def passes_without(names: Sequence[str]) -> tuple[Callable[[ir.Model], ir.Model], ...]:
-    """PASSES but those of these names. Raises UsageError for a name that is none."""
-    known = [rewrite.__name__ for rewrite in PASSES]
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no pass is called {name!r}", where="skip_passes", why=f"the passes are {', '.join(known)}", fix="name one of them")
-    return tuple(rewrite for rewrite in PASSES if rewrite.__name__ not in names)
+__all__ = ["PASSES", "count_macs", "optimize"]
 
 
 def optimize(model: ir.Model, *, skip: Sequence[str] = ()) -> tuple[ir.Model, dict[str, int]]:
