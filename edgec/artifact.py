@@ -27,7 +27,10 @@ class Artifact:
         program, plan, kernels: the integer program, its memory plan, and the kernel of each op on the target.
         target: the edgec.targets.Target it was compiled for.
         manifest: what was recorded at compile time (a dict of plain values).
+        quantization: ranges, histograms and errors of each tensor and layer, where this process quantized the model; else None.
     """
+
+    quantization: dict[str, Any] | None = None
 
     def __init__(self, data: bytes, where: str = "artifact") -> None:
         decoded = format_.decode(data, where)
@@ -55,7 +58,9 @@ class Artifact:
         from edgec.report import manifest_of
 
         manifest = manifest_of(program, target, facts)
-        return cls(format_.encode(program, plan, kernels, target, manifest, security_counter=security_counter, model_version=model_version))
+        artifact = cls(format_.encode(program, plan, kernels, target, manifest, security_counter=security_counter, model_version=model_version))
+        artifact.quantization = facts.get("quantization")
+        return artifact
 
     def run(self, x: Any, *, out: np.ndarray | None = None, on: str = "host", engine: str = "runtime") -> Any:
         """Run the network.

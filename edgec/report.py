@@ -35,8 +35,8 @@ def manifest_of(program: Program, target: Target, facts: Mapping[str, Any]) -> d
         "accuracy": UNVERIFIED if facts["calibration"] == "synthetic" else "not measured",
         "passes": dict(facts.get("passes", {})),
     }
-    if quantization is not None:
-        manifest["quantization"] = quantization
+    if quantization is not None:  # ranges and histograms are too large for a device's flash: Artifact.quantization has them
+        manifest["quantization"] = {name: quantization[name] for name in ("samples", "output_sqnr_db", "rungs")}
     return manifest
 
 
