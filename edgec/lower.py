@@ -7,7 +7,7 @@ operator needs another one (`arrange`). Each operator's own lowering is in its f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +19,10 @@ from edgec.importer import DEQUANTIZE, QUANTIZE, describe, dims
 from edgec.ir.core import Constant, Op, Port, Program, Tensor
 from edgec.ops import ONNX_OPERATORS, OPERATORS
 from edgec.ops.layout import ONNX_LAYOUT, Transpose
+
+
+NAME_LENGTH = 40
+"""Longest name of a tensor or operator, before a number that makes it unique."""
 
 
 @dataclass(frozen=True)
@@ -202,10 +206,8 @@ class Lowering:
         return float(scale.numpy().reshape(())), int(zero.numpy().reshape(()))
 
     def tensor(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
-        """A new program tensor; the name is made unique."""
-        unique, n = name, 1
-        while unique in self.tensors:
-            unique, n = f"{name}.{n}", n + 1
+        """A new program tensor; the name is shortened and made unique."""
+        unique = _unique(name, self.tensors)
         self.tensors[unique] = Tensor(unique, tuple(shape), "int8", scale, zero_point)
         return self.tensors[unique]
 
@@ -224,9 +226,7 @@ class Lowering:
 
     def emit(self, opcode: str, name: str, inputs: Sequence[Tensor], output: Tensor, attrs: dict[str, int], constants: Sequence[np.ndarray] = ()) -> None:
         """Append one operator; constants in order of its roles."""
-        operator, unique, n = OPERATORS[opcode], name, 1
-        while any(op.name == unique for op in self.ops):
-            unique, n = f"{name}.{n}", n + 1
+        operator, unique = OPERATORS[opcode], _unique(name, {op.name for op in self.ops})
         named = []
         for role, dtype, data in zip(operator.roles, operator.role_dtypes, constants, strict=True):
             self.constants[f"{unique}.{role}"] = Constant(f"{unique}.{role}", data, dtype)
@@ -317,6 +317,15 @@ class Lowering:
             view = self.arrange(view, range(len(view.shape)), producer)
         identity = tuple(range(len(view.shape)))
         return Port(value.name or "output", view.tensor.name, view.shape, None if view.real_order == replace(view, order=identity).real_order else view.order)
+
+
+def _unique(name: str, taken: Container[str]) -> str:
+    """A name for the program: fused exporter names ("a/b;c/d:0") cut to their first part, since names cost flash."""
+    short = name.split(";")[0].removesuffix(":0")[-NAME_LENGTH:]
+    unique, n = short, 1
+    while unique in taken:
+        unique, n = f"{short}.{n}", n + 1
+    return unique
 
 
 def lower(model: ir.Model) -> Program:

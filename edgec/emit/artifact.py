@@ -103,11 +103,14 @@ def encode(
         records.append(struct.pack(f"<{len(params)}i", *params))
 
     contents = dict(manifest)
+    number = {name: i for i, name in enumerate(program.tensors)}
     contents["program"] = {
         "name": program.name,
         "tensors": [[t.name, list(t.shape), t.dtype, float(t.scale), t.zero_point] for t in program.tensors.values()],
-        "ops": [[op.name, list(op.inputs), list(op.outputs), list(op.constants)] for op in program.ops],
-        "constants": [[c.name, list(c.data.shape), c.dtype] for c in program.constants.values()],
+        "ops": [
+            [op.name, [number[t] for t in op.inputs], [number[t] for t in op.outputs], [_constant_fields(program.constants[c], op) for c in op.constants]]
+            for op in program.ops
+        ],
         "inputs": [_port_fields(p) for p in program.inputs],
         "outputs": [_port_fields(p) for p in program.outputs],
         "lower_bound": plan.lower_bound,
@@ -116,6 +119,11 @@ def encode(
     if signer is not None:
         sections.append((SIGNATURE, bytes(SIGNATURE_BYTES)))
     return _assemble(sections, plan.arena_bytes, LAYOUTS[target.layout], security_counter, model_version, signer)
+
+
+def _constant_fields(constant: Constant, op: Op) -> list[Any]:
+    """[name, shape, dtype]; a name that starts with the operator's is stored without it."""
+    return [constant.name.removeprefix(op.name), list(constant.data.shape), constant.dtype]
 
 
 def _port_fields(port: Port) -> list[Any]:
@@ -202,7 +210,7 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
     manifest = cbor.decode(sections[MANIFEST])
     described = manifest.pop("program")
     tensors = {n: Tensor(n, tuple(s), d, sc, z) for n, s, d, sc, z in described["tensors"]}
-    shapes = {n: (tuple(s), d) for n, s, d in described["constants"]}
+    names = list(tensors)
     data, weights = sections[PROGRAM], sections[WEIGHTS]
     op_count, input_count, output_count = struct.unpack_from("<IHH", data)
     at = 8 + 16 * (input_count + output_count)
@@ -214,7 +222,8 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
         raise ValueError("program and manifest differ in their numbers of operators or ports")
     ops, kernels, scratch = [], [], {}
     constants: dict[str, Constant] = {}
-    for name, inputs, outputs, names in described["ops"]:
+    for name, input_numbers, output_numbers, stored in described["ops"]:
+        inputs, outputs = (tuple(names[i] for i in side) for side in (input_numbers, output_numbers))
         number, params, n_in, n_out, n_const, scratch_offset, scratch_bytes = struct.unpack_from("<HBxBBBxII", data, at)
         kernel = kernel_by_id(number)
         if kernel is None:
@@ -222,18 +231,18 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
         operator = BY_CODE[number >> 8]
         pairs = struct.unpack_from(f"<{2 * (n_in + n_out + n_const)}I", data, at + 16)
         at += 16 + 8 * (n_in + n_out + n_const)
-        if (n_in, n_out, n_const, params) != (len(inputs), len(outputs), len(names), len(operator.fields)):
+        if (n_in, n_out, n_const, params) != (len(inputs), len(outputs), len(stored), len(operator.fields)):
             raise ValueError(f"operator {name} has other numbers of operands than the manifest says")
         offsets.update(zip((*inputs, *outputs), pairs[: 2 * (n_in + n_out) : 2], strict=True))
         attrs = dict(zip(operator.fields, struct.unpack_from(f"<{params}i", data, at), strict=True))
         at += 4 * params
-        op = Op(operator.opcode, name, tuple(inputs), tuple(outputs), tuple(names), attrs)
+        full = [name + c if c.startswith(".") else c for c, _, _ in stored]
+        op = Op(operator.opcode, name, inputs, outputs, tuple(full), attrs)
         raw = [weights[pairs[2 * i] : pairs[2 * i] + pairs[2 * i + 1]] for i in range(n_in + n_out, n_in + n_out + n_const)]
         values = operator.packings[kernel.packing].unpack(op, [np.frombuffer(r, np.int8) for r in raw])
-        for constant, value in zip(names, values, strict=True):
-            shape, dtype = shapes[constant]
-            stored = np.ascontiguousarray(value)
-            typed = stored.view(np.int32) if dtype == "int32" and stored.dtype == np.int8 else stored
+        for constant, (_, shape, dtype), value in zip(full, stored, values, strict=True):
+            flat = np.ascontiguousarray(value)
+            typed = flat.view(np.int32) if dtype == "int32" and flat.dtype == np.int8 else flat
             constants[constant] = Constant(constant, typed.reshape(shape), dtype)
         ops.append(op)
         kernels.append(kernel)
