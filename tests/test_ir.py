@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import programs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from edgec.ir.interp import run
 from edgec.ir.text import parse, to_text
 from edgec.ir.verify import verify
 from edgec.ops import OPERATORS
+from tests import programs
 
 
 def assert_same(a: Program, b: Program) -> None:
