@@ -15,6 +15,9 @@ import edgec
 from edgec.errors import DataError, EdgecError, UsageError
 
 
+_END_PROGRESS = "\r\033[K"
+
+
 def compile_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec compile model.onnx --target cortex-m4 --calibration data.npz -o model.edgec"""
     artifact = edgec.compile(
@@ -116,7 +119,10 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 def _show_progress(step: str, done: float) -> None:
     bar = "" if done <= 0 else f" {round(100 * done):3d} %"
-    print(f"\r\033[K{step}{bar}", end="" if sys.stderr.isatty() else "\n", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print(f"{_END_PROGRESS}{step}{bar}", end="", file=sys.stderr, flush=True)
+    elif done in (0.0, 1.0):
+        print(f"{step}{bar}", file=sys.stderr, flush=True)
 
 
 def _table(value: Any, indent: str = "") -> str:
@@ -190,10 +196,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = args.function(args)
     except EdgecError as error:
-        print(json.dumps(error.as_dict()) if args.json else f"edgec: {error}", file=sys.stdout if args.json else sys.stderr)
+        if args.json:
+            print(json.dumps(error.as_dict()))
+        else:
+            print(f"{_END_PROGRESS if sys.stderr.isatty() else ''}edgec: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    if sys.stderr.isatty():
+        print(_END_PROGRESS, end="", file=sys.stderr)
     if isinstance(result, str):
         print(result)
     else:

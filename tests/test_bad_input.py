@@ -24,7 +24,7 @@ def explained(error: EdgecError, *words: str) -> None:
         assert word in str(error), f"{word!r} is not in:\n{error}"
 
 
-def float_model(nodes, shape=(1, 4), initializers=(), opset=18, out_shape=None):
+def float_model(nodes, shape=(1, 4), initializers=(), opset=18, out_shape=(1, 4)):
     graph = helper.make_graph(
         nodes,
         "g",
@@ -79,16 +79,17 @@ def test_all_unsupported_operators_at_once():
     model.graph.output[0].name = "b"
     del model.graph.node[2]
     with pytest.raises(ModelError) as e:
-        model.graph.output.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, None))
+        model.graph.output.append(helper.make_tensor_value_info("a", TensorProto.FLOAT, []))
         edgec.compile(model, "host", calibration="synthetic")
     explained(e.value, "Det", "Einsum", "first", "second", "4×4", "2 nodes")
 
 
 def test_open_dimensions():
-    model = float_model([helper.make_node("Relu", ["x"], ["y"])], ("batch", "length"))
+    model = float_model([helper.make_node("Relu", ["x"], ["y"])], ("batch", "length"), out_shape=("batch", "length"))
     with pytest.raises(ModelError) as e:
         edgec.compile(model, "host", calibration="synthetic")
     explained(e.value, "length", "shapes=")
+    assert edgec.compile(model, "host", calibration="synthetic", shapes={"x": (1, 6)}).program.inputs[0].shape == (1, 6)
     with pytest.raises(ModelError) as e:
         edgec.compile(model, "host", calibration="synthetic", shapes={"z": (1, 2)})
     explained(e.value, "'z'", "x")
@@ -238,7 +239,7 @@ def test_exit_codes_and_json_errors(argv, code, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert cli.main(argv) == code
     text = capsys.readouterr().err
-    assert text.startswith("edgec: ") and "fix:" in text and "Traceback" not in text
+    assert "\nedgec: " in f"\n{text}" and "fix:" in text and "Traceback" not in text
     assert cli.main([*argv, "--json"]) == code
     assert set(json.loads(capsys.readouterr().out)) == {"error", "what", "where", "why", "fix"}
     assert list(tmp_path.iterdir()) == []
