@@ -131,6 +131,15 @@ class Artifact:
         """Write the .edgec file: beside, then renamed."""
         return write_file(path, self.data)
 
+    def sign(self, private_key: str | os.PathLike | bytes) -> Artifact:
+        """A signed copy: Ed25519 over header and section table. Needs edgec[sign].
+
+        private_key: PEM file or its bytes, unencrypted.
+        """
+        from edgec.emit.sign import sign
+
+        return Artifact(sign(self.data, private_key))
+
     def export_c(self, folder: str | os.PathLike, *, name: str | None = None) -> Path:
         """Write the network as plain C: generated sources, the kernels it needs, build files, an example and a self-test.
 
@@ -150,14 +159,23 @@ class Artifact:
         return cleaned if cleaned and not cleaned[0].isdigit() else f"model_{cleaned}".rstrip("_")
 
 
-def load(path: str | os.PathLike) -> Artifact:
+def load(path: str | os.PathLike, *, trusted_keys: Sequence[str | os.PathLike | bytes] = ()) -> Artifact:
     """Read a .edgec file; every hash and every field is checked.
 
+    Args:
+        trusted_keys: Ed25519 public keys (PEM files, their bytes, or 32 raw bytes). With any, the file must carry a
+            signature by one of them; this needs edgec[sign].
+
     Raises:
-        ArtifactError: missing, truncated, altered, or of another version.
+        ArtifactError: missing, truncated, altered, of another version, unsigned or signed by somebody else.
+        ToolError: trusted_keys without edgec[sign].
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise ArtifactError("cannot read the artifact", where=str(path), why=str(error.strerror or error), fix="pass the path of a .edgec file") from None
+    if trusted_keys:
+        from edgec.emit.sign import verify
+
+        verify(data, trusted_keys, str(path))
     return Artifact(data, str(path))

@@ -75,13 +75,11 @@ def encode(
     *,
     security_counter: int = 0,
     model_version: int = 0,
-    signer: Any = None,
 ) -> bytes:
-    """The artifact's bytes.
+    """The artifact's bytes, unsigned (`edgec.emit.sign` signs them).
 
     Args:
-        manifest: what people and tools want to know (report, versions, accuracy evidence); tensor and op names are added.
-        signer: an object with `public_key: bytes` (32) and `sign(message: bytes) -> bytes` (64), or None.
+        manifest: what people and tools want to know (versions, accuracy evidence); tensor and op names are added.
     """
     weights = bytearray()
     stored: dict[bytes, int] = {}
@@ -116,9 +114,7 @@ def encode(
         "lower_bound": plan.lower_bound,
     }
     sections = [(PROGRAM, b"".join(records)), (WEIGHTS, bytes(weights)), (MANIFEST, cbor.encode(contents))]
-    if signer is not None:
-        sections.append((SIGNATURE, bytes(SIGNATURE_BYTES)))
-    return _assemble(sections, plan.arena_bytes, LAYOUTS[target.layout], security_counter, model_version, signer)
+    return assemble(sections, Header(0, target.layout, plan.arena_bytes, security_counter, model_version))
 
 
 def _constant_fields(constant: Constant, op: Op) -> list[Any]:
@@ -130,20 +126,20 @@ def _port_fields(port: Port) -> list[Any]:
     return [port.name, port.tensor, list(port.shape), None if port.order is None else list(port.order)]
 
 
-def _assemble(sections: list[tuple[int, bytes]], arena: int, layout: int, counter: int, version: int, signer: Any) -> bytes:
+def assemble(sections: Sequence[tuple[int, bytes]], header: Header) -> bytes:
+    """Header, section table and sections (number, bytes) in order; header.total_bytes is computed, whatever it says."""
     table, body = b"", b""
     start = HEADER_BYTES + ENTRY_BYTES * len(sections)
     for number, data in sections:
         body = body + bytes(-(start + len(body)) % ALIGNMENT)
-        digest = bytes(HASH_BYTES) if number == SIGNATURE else _hash(data)
+        digest = bytes(HASH_BYTES) if number == SIGNATURE else _hash(data)  # a signature cannot cover its own hash
         table += struct.pack("<III20x", number, start + len(body), len(data)) + digest
         body += data
-    total = start + len(body)
-    fields = _HEADER.pack(MAGIC, *VERSION, HEADER_BYTES, total, layout, arena, ALIGNMENT, counter, version, len(sections))
-    header = fields + _hash(fields + table)
-    if signer is not None:
-        body = body[: len(body) - SIGNATURE_BYTES] + signer.sign(header + table) + signer.public_key
-    return header + table + body
+    fields = _HEADER.pack(
+        MAGIC, *VERSION, HEADER_BYTES, start + len(body), LAYOUTS[header.layout], header.arena_bytes, ALIGNMENT,
+        header.security_counter, header.model_version, len(sections),
+    )  # fmt: skip
+    return fields + _hash(fields + table) + table + body
 
 
 def _broken(why: str, where: str = "artifact") -> ArtifactError:
