@@ -33,7 +33,7 @@ C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "
 _STRUCT = re.compile(r"typedef struct (edgec_\w+_params) \{(.*?)\}", re.DOTALL)
 _KEYWORDS = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return "
-    "short signed sizeof static struct switch typedef union unsigned void volatile while class namespace template this new delete main".split()
+    "short signed sizeof static struct switch typedef union unsigned void volatile while class namespace template this new delete main".split()  # noqa: SIM905
 )
 
 
@@ -72,7 +72,9 @@ def selftest(program: Program, prefix: str, inputs: Sequence[np.ndarray], output
     for what, ports, arrays in (("inputs", program.inputs, inputs), ("outputs", program.outputs, outputs)):
         sizes, wanted = [np.asarray(a).size for a in arrays], [program.tensors[p.tensor].size for p in ports]
         if sizes != wanted:
-            raise UsageError(f"self-test {what} of {sizes} bytes", where=what, why=f"the ports have {wanted}", fix="give one int8 array a port")
+            raise UsageError(
+                f"self-test {what} of {sizes} bytes", where=what, why=f"the ports have {wanted}", fix="give one int8 array a port"
+            )
     head = f"""{_comment("Self-test: a known input and the bytes it must give. Uses the arena; leaves nothing in it.")}
 #ifndef {upper}_SELFTEST_H
 #define {upper}_SELFTEST_H
@@ -174,10 +176,10 @@ def header(program: Program, plan: Plan, prefix: str, weights_bytes: int, descri
             text += _port_macros(f"{upper}_{kind}_{i}", port, program.tensors[port.tensor], plan.offsets[port.tensor])
     text += [
         "/* An arena by name, of the right size and alignment. */",
-        "#if defined(__cplusplus)",
-        f"#define {upper}_ARENA(name) alignas({ALIGNMENT}) uint8_t name[{upper}_ARENA_BYTES]",
-        "#elif defined(__GNUC__) || defined(__ICCARM__) || defined(__ARMCC_VERSION)",
+        "#if defined(__GNUC__) || defined(__ICCARM__) || defined(__ARMCC_VERSION)",
         f"#define {upper}_ARENA(name) uint8_t name[{upper}_ARENA_BYTES] __attribute__((aligned({ALIGNMENT})))",
+        "#elif defined(__cplusplus)",
+        f"#define {upper}_ARENA(name) uint8_t name alignas({ALIGNMENT})[{upper}_ARENA_BYTES]",
         "#else",
         f"#define {upper}_ARENA(name) _Alignas({ALIGNMENT}) uint8_t name[{upper}_ARENA_BYTES]",
         "#endif",
@@ -186,9 +188,15 @@ def header(program: Program, plan: Plan, prefix: str, weights_bytes: int, descri
         f"void {prefix}_run(void *arena);",
         "",
         "/* Where the bytes of a port lie; NULL beyond the last port. */",
-        *_port_function(f"static inline int8_t *{prefix}_input(void *arena, uint32_t index)", "int8_t *", upper, "INPUT", len(program.inputs)),
         *_port_function(
-            f"static inline const int8_t *{prefix}_output(const void *arena, uint32_t index)", "const int8_t *", upper, "OUTPUT", len(program.outputs)
+            f"static inline int8_t *{prefix}_input(void *arena, uint32_t index)", "int8_t *", upper, "INPUT", len(program.inputs)
+        ),
+        *_port_function(
+            f"static inline const int8_t *{prefix}_output(const void *arena, uint32_t index)",
+            "const int8_t *",
+            upper,
+            "OUTPUT",
+            len(program.outputs),
         ),
         "#ifdef __cplusplus",
         "}",
@@ -263,7 +271,10 @@ class _Constants:
                 key = (values.dtype.name, np.ascontiguousarray(values).tobytes())
                 name = seen.setdefault(key, f"op_{i}_{role}")
                 if name not in self.arrays:
-                    self.arrays[name] = (values, f"{op.name}: {role}, {values.dtype.name}, {'x'.join(map(str, values.shape))}, packing {kernel.packing}")
+                    self.arrays[name] = (
+                        values,
+                        f"{op.name}: {role}, {values.dtype.name}, {'x'.join(map(str, values.shape))}, packing {kernel.packing}",
+                    )
                 self.names[-1].append(name)
         self.nbytes = sum(values.nbytes for values, _ in self.arrays.values())
 
@@ -312,7 +323,10 @@ def _source(program: Program, plan: Plan, kernels: Sequence[Kernel], prefix: str
         calls += [f"  operands.{member} = {value};" for member, value in wanted.items() if state.get(member) != value]
         state.update(wanted)
         output = program.tensors[op.outputs[0]]
-        calls += [f"  {kernel.symbol}(&{parameters[key]}, &operands);", f"  TRACE({i}u, &bytes[{plan.offsets[op.outputs[0]]}], {output.nbytes}u);"]
+        calls += [
+            f"  {kernel.symbol}(&{parameters[key]}, &operands);",
+            f"  TRACE({i}u, &bytes[{plan.offsets[op.outputs[0]]}], {output.nbytes}u);",
+        ]
     text += [
         f"/* -D{upper}_TRACE=function: called after each operator with its index, its output and the bytes of it. */",
         f"#ifdef {upper}_TRACE",

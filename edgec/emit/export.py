@@ -1,5 +1,7 @@
 """export_c: a folder a firmware engineer can build as it is, with only the sources the network needs.
 
+What it holds:
+
     README.md  CMakeLists.txt  Makefile  library.json (PlatformIO)  library.properties (Arduino)  zephyr/ (a module)
     manifest.json                what the compiler knows: report, versions, accuracy evidence
     src/<prefix>*.c, .h          generated: interface, calls, constants, self-test
@@ -102,7 +104,9 @@ def folder_files(
     files = {f"src/{name}": text for name, text in generated.items()}
     for name in kernel_sources(kernels):
         files[f"src/{name}"] = (source_folder() / name).read_text()
-    files |= _project_files(program, plan, prefix, target, sorted(f for f in files if f.endswith(".c")), _constant_bytes(generated, prefix), version)
+    files |= _project_files(
+        program, plan, prefix, target, sorted(f for f in files if f.endswith(".c")), _constant_bytes(generated, prefix), version
+    )
     files["manifest.json"] = json.dumps(manifest, indent=2, sort_keys=True, default=_plain) + "\n"
     licence = source_folder().parent / "LICENSE"
     if licence.is_file():
@@ -145,7 +149,11 @@ def check_replaceable(path: Path) -> None:
     foreign = sorted(name for name in present if name != MARKER and name not in hashes)
     edited = sorted(name for name in present if name in hashes and hashlib.sha256(present[name].read_bytes()).hexdigest() != hashes[name])
     if foreign or edited:
-        parts = [f"{what} {', '.join(names[:3])}{' …' if len(names) > 3 else ''}" for what, names in (("added:", foreign), ("edited:", edited)) if names]
+        parts = [
+            f"{what} {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+            for what, names in (("added:", foreign), ("edited:", edited))
+            if names
+        ]
         raise _refused(path, f"files in it are not as edgec wrote them; {'; '.join(parts)}")
 
 
@@ -197,7 +205,9 @@ def _constant_bytes(generated: Mapping[str, str], prefix: str) -> str:
     return re.search(r"([\d,]+) bytes of constants", generated[f"{prefix}.h"]).group(1)  # type: ignore[union-attr]
 
 
-def _project_files(program: Program, plan: Plan, prefix: str, target: Target, sources: Sequence[str], weights: str, version: str) -> dict[str, str]:
+def _project_files(
+    program: Program, plan: Plan, prefix: str, target: Target, sources: Sequence[str], weights: str, version: str
+) -> dict[str, str]:
     upper = prefix.upper()
     macs = sum(OPERATORS[op.opcode].macs(op) for op in program.ops)
     compiler = str(target.toolchain.get("compiler", "cc"))
