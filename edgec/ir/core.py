@@ -71,8 +71,8 @@ class Op:
 class Port:
     """How a graph input or output looks to the caller: the ONNX name and shape, and the program tensor behind it.
 
-    `order` gives, for each axis of the physical tensor, the axis of `shape` it holds once axes of size 1 are left out of
-    both; None means the bytes lie in the caller's own order.
+    `order` is the order of `shape`'s axes in memory, outermost first (NCHW seen by the caller and NHWC inside is (0, 2, 3, 1));
+    None means the bytes lie in the caller's own order.
     """
 
     name: str

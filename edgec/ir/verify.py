@@ -92,8 +92,8 @@ def _ports(kind: str, ports: tuple[Port, ...], program: Program) -> None:
         if math.prod(port.shape) != tensor.size:
             raise _defect(where, f"shape {port.shape} has another size than its tensor's {tensor.shape}")
         if port.order is not None:
-            real, physical = [n for n in port.shape if n != 1], [n for n in tensor.shape if n != 1]
-            if sorted(port.order) != list(range(len(real))) or [real[i] for i in port.order] != physical:
+            whole = sorted(port.order) == list(range(len(port.shape)))
+            if not whole or [port.shape[i] for i in port.order if port.shape[i] != 1] != [n for n in tensor.shape if n != 1]:
                 raise _defect(where, f"order {port.order} does not turn {port.shape} into {tensor.shape}")
 
 
