@@ -91,6 +91,17 @@ edgec_status edgec_run(const edgec_model *model);
 /* Optional, edgec_integrity.c: compare the hash of header, section table and every section (SHA-512, first 32 bytes). */
 edgec_status edgec_verify(const void *artifact, size_t artifact_bytes);
 
+/* Is an Ed25519 signature of message by public_key valid, and the key one that this device trusts? Nonzero for both, from
+ * the implementation the device has. */
+enum { EDGEC_SIGNATURE_BYTES = 64, EDGEC_PUBLIC_KEY_BYTES = 32 };
+typedef int (*edgec_signature_check)(void *user, const uint8_t *public_key, const uint8_t *signature, const uint8_t *message,
+                                     size_t message_bytes);
+
+/* Optional, edgec_integrity.c: edgec_verify, then the signature over header and section table (and so, by their hashes, over
+ * every section), then the security counter, which may not be below the least one the device accepts. */
+edgec_status edgec_verify_signature(const void *artifact, size_t artifact_bytes, edgec_signature_check check, void *user,
+                                    uint32_t least_security_counter);
+
 /* Optional, edgec_quantize.c: float to int8 and back at the edges, outside the runtime proper (these two use float).
  * edgec_quantize gives EDGEC_ERROR_PROGRAM where a value is NaN. */
 edgec_status edgec_quantize(const float *real, int8_t *quantized, uint32_t count, edgec_port port);

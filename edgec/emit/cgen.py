@@ -31,9 +31,10 @@ from edgec.plan import ALIGNMENT, Plan
 LINE = 118
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t"}
 _STRUCT = re.compile(r"typedef struct (edgec_\w+_params) \{(.*?)\}", re.DOTALL)
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return "
-    "short signed sizeof static struct switch typedef union unsigned void volatile while class namespace template this new delete main".split()  # noqa: SIM905
+_KEYWORDS = re.compile(
+    r"auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|"
+    r"inline|int|long|register|restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|"
+    r"unsigned|void|volatile|while|class|namespace|template|this|new|delete|main"
 )
 
 
@@ -122,7 +123,7 @@ int {prefix}_selftest(void *arena);
 
 def check_prefix(prefix: str) -> None:
     """Raise UsageError unless prefix is a C and C++ identifier in lower case that collides with nothing of edgec."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", prefix) or prefix in _KEYWORDS or prefix.startswith("edgec_") or prefix == "edgec":
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", prefix) or _KEYWORDS.fullmatch(prefix) or prefix.startswith("edgec_") or prefix == "edgec":
         raise UsageError(
             f"{prefix!r} cannot start the generated names",
             where="prefix",
@@ -134,7 +135,7 @@ def check_prefix(prefix: str) -> None:
 def prefix_of(name: str) -> str:
     """A prefix from a model's name: what is not a letter or digit becomes _."""
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
-    return word if word and word[0].isalpha() and word not in _KEYWORDS and not word.startswith("edgec") else f"model_{word}".rstrip("_")
+    return word if word and word[0].isalpha() and not _KEYWORDS.fullmatch(word) and not word.startswith("edgec") else f"model_{word}".rstrip("_")
 
 
 def header(program: Program, plan: Plan, prefix: str, weights_bytes: int, description: str = "") -> str:
@@ -212,11 +213,10 @@ def _port_macros(name: str, port: Port, tensor: Tensor, offset: int) -> list[str
     shape = "x".join(map(str, port.shape)) or "scalar"
     lines = [_comment(f"{port.name}: {tensor.dtype}, shape {shape}").rstrip("\n")]
     if port.order is not None:
-        inner = [n for n in port.shape if n != 1]
         lines = [
             _comment(
                 f"{port.name}: {tensor.dtype}, shape {shape} in the model; the bytes in the arena lie as "
-                f"{'x'.join(str(inner[axis]) for axis in port.order)}, axes {', '.join(map(str, port.order))} of the model's without those of size 1"
+                f"{'x'.join(str(port.shape[axis]) for axis in port.order)}, axes {', '.join(map(str, port.order))} of the model's"
             ).rstrip("\n")
         ]
     scale = np.format_float_scientific(np.float32(tensor.scale), trim="-", unique=True)  # shortest that reads back as this float32
