@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from edgec.planning.buffers import Conflict, round_up
 
 
+FIRST_RUN = 400
+"""Nodes of the first of the runs of `fits`."""
+
+
 @dataclass(frozen=True)
 class Packing:
     """Offsets in order of the buffers, their height, and the height proven to be the least possible."""
@@ -137,8 +141,8 @@ class _Windows:
                     return False
         return True
 
-    def violated(self) -> int | None:
-        """The tightest pair that the least offsets break, or None where they are a packing."""
+    def violated(self, weights: Sequence[int]) -> int | None:
+        """The tightest and most troublesome pair that the least offsets break, or None where they are a packing."""
         low, high = self.low, self.high
         worst, found = None, None
         for p, c in enumerate(self.conflicts):
@@ -148,24 +152,44 @@ class _Windows:
             if distance >= c.gap_ab or -distance >= c.gap_ba or (c.exact and distance == 0):
                 continue
             room = high[c.a] - low[c.a] + high[c.b] - low[c.b] - c.gap_ab - c.gap_ba
-            if worst is None or room < worst:
-                worst, found = room, p
+            key = ((max(room, 0) + 4) << 10) // weights[p]
+            if worst is None or key < worst:
+                worst, found = key, p
         return found
 
 
 def fits(
     sizes: Sequence[int], alignments: Sequence[int], conflicts: Sequence[Conflict], height: int, node_limit: int
 ) -> tuple[tuple[int, ...] | None, bool, int]:
-    """Whether everything fits below `height`: (offsets or None, whether that is certain, nodes used)."""
+    """Whether everything fits below `height`: (offsets or None, whether that is certain, nodes used).
+
+    Depth first with restarts: each run may take half as many nodes again as the one before, and a pair that led to
+    a contradiction weighs more in the next (Boussemart et al. 2004), so that the search turns to the core of the difficulty.
+    """
     windows = _Windows(sizes, alignments, conflicts, height)
     if any(high < 0 for high in windows.high):
         return None, True, 0
     windows.queue.extend(range(len(sizes)))
+    if not windows.propagate():
+        return None, True, 0
+    weights = [1] * len(conflicts)
+    root, used, run = len(windows.trail), 0, FIRST_RUN
+    while True:
+        offsets, certain, nodes = _dive(windows, weights, min(run, node_limit - used))
+        used += nodes
+        if offsets is not None or certain or used >= node_limit:
+            return offsets, certain, used
+        windows.undo(root)
+        run += run // 2
+
+
+def _dive(windows: _Windows, weights: list[int], node_limit: int) -> tuple[tuple[int, ...] | None, bool, int]:
+    """One depth-first run from consistent windows."""
     stack: list[tuple[int, int, list[int]]] = []  # trail length, pair, ways left
-    consistent, nodes = windows.propagate(), 0
+    consistent, nodes = True, 0
     while True:
         if consistent:
-            p = windows.violated()
+            p = windows.violated(weights)
             if p is None:
                 return tuple(windows.low), True, nodes
             stack.append((len(windows.trail), p, windows.ways(p)))
@@ -179,6 +203,8 @@ def fits(
         windows.undo(mark)
         nodes += 1
         consistent = windows.choose(p, ways.pop(0)) and windows.propagate()
+        if not consistent:
+            weights[p] += 1
 
 
 def height_of(offsets: Sequence[int], sizes: Sequence[int]) -> int:
@@ -212,22 +238,24 @@ def pack(
     conflicts: Sequence[Conflict],
     lower_bound: int,
     orders: Sequence[Sequence[int]],
-    node_limit: int = 20000,
+    node_limit: int = 16000,
 ) -> Packing:
     """The packing of least height.
 
     Args:
         lower_bound: proven otherwise. orders: for first fit, which gives the first upper bound.
-        node_limit: nodes of one decision; where it is reached, the result may have a gap to its lower bound.
+        node_limit: nodes of the whole search; where it is reached, the result may have a gap to its lower bound.
     """
     if not sizes:
         return Packing((), 0, 0)
     best = min((first_fit(sizes, alignments, conflicts, order) for order in orders), key=lambda o: height_of(o, sizes))
     height = height_of(best, sizes)
     proven = reach = min(lower_bound, height)  # below `proven` nothing fits; below `reach` nothing was found
-    probe = proven
+    probe, left = proven, node_limit
     while reach < height:
-        offsets, certain, _ = fits(sizes, alignments, conflicts, probe, node_limit)
+        # The lower bound itself is most often reached: half of all nodes are for that question.
+        offsets, certain, nodes = fits(sizes, alignments, conflicts, probe, left if height - reach < 4 else left // 2 if probe == proven else left // 4)
+        left -= nodes
         if offsets is not None:
             best, height = offsets, height_of(offsets, sizes)
         elif certain:
