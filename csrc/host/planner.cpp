@@ -1,7 +1,860 @@
+// How a plan for a tier is made:
+//   1. every record becomes a Node: what it computes, the shape in which it sees each operand, and the layouts it asks for;
+//   2. a convolution whose only reader is an add takes that add into its epilogue;
+//   3. the layouts asked for are merged into the fewest versions of each value; the producer writes one, conversions the rest;
+//   4. steps are emitted with packed weights, and the versions get their places in the arena.
 #include "host/planner.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "host/error.h"
+#include "host/layout.h"
+#include "host/node.h"
+#include "host/packing.h"
+#include "kernels/conv/conv.h"
+#include "kernels/dense/dense.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/pooling/pooling.h"
 
 namespace edgec {
 
-Plan plan_tier(const Model &model, const edgec_host_tier &, bool tracing) { return plan_reference(model, tracing); }
+namespace {
+
+// One form in which a value lies in memory.
+struct Version {
+  int value = -1;
+  Layout layout;
+  bool any_pitch = true;
+  Operand operand;
+  bool placed = false;  // operand is a port
+  int first_step = -1, last_step = -1;
+};
+
+struct Copying {
+  edgec_host_tier const *tier;
+  Layout from, to;
+};
+
+// Pixel by pixel, or whole rows where both are contiguous.
+void run_copying(const void *params, uint8_t *const *operands) {
+  const auto &c = *static_cast<const Copying *>(params);
+  const View &v = c.to.view;
+  const bool rows = c.from.split == 1 && c.to.split == 1 && c.from.pitch == c.to.pitch && c.from.pitch == v.c;
+  if (rows && c.from.is_flat() && c.to.is_flat()) {
+    c.tier->convert(operands[1], operands[0], static_cast<int32_t>(v.size()), c.from.kind, c.to.kind);
+    return;
+  }
+  for (int y = 0; y < v.h; y++) {
+    if (rows) {
+      c.tier->convert(operands[1] + c.to.offset(y, 0), operands[0] + c.from.offset(y, 0), v.w * v.c, c.from.kind, c.to.kind);
+      continue;
+    }
+    for (int x = 0; x < v.w; x++) {
+      c.tier->convert(operands[1] + c.to.offset(y, x), operands[0] + c.from.offset(y, x), v.c, c.from.kind, c.to.kind);
+    }
+  }
+}
+
+struct Filling {
+  std::vector<Fill> fills;
+};
+
+void run_filling(const void *params, uint8_t *const *operands) {
+  for (const Fill &f : static_cast<const Filling *>(params)->fills) {
+    std::memset(operands[0] + f.offset, f.value, f.bytes);
+  }
+}
+
+constexpr size_t resident_bytes = 384 * 1024;  // up to here every value has bytes of its own, and borders are written once
+
+class Planner {
+ public:
+  Planner(const Model &model, const edgec_host_tier &tier, bool tracing) : model_(model), tier_(tier), tracing_(tracing) {}
+
+  Plan plan() {
+    nodes_ = make_nodes(model_, tier_);
+    if (!tracing_) {
+      fuse_adds();
+    }
+    collect_versions();
+    for (size_t i = 0; i < model_.inputs.size(); i++) {
+      write_versions(model_.inputs[i].value, nullptr);
+    }
+    for (size_t i = 0; i < nodes_.size(); i++) {
+      if (!nodes_[i].is_fused) {
+        emit(static_cast<int>(i));
+      }
+    }
+    for (const auto &extra : extra_outputs_) {
+      emit_copy(extra.first, extra.second);
+    }
+    place();
+    return std::move(plan_);
+  }
+
+ private:
+  // --- fusion ------------------------------------------------------------------------------------------------------
+  void fuse_adds() {
+    for (size_t i = 0; i < nodes_.size(); i++) {
+      Node &conv = nodes_[i];
+      if (conv.kind != NodeKind::conv || conv.residual >= 0) {
+        continue;
+      }
+      const Value &value = model_.values[static_cast<size_t>(conv.out_value)];
+      if (value.readers.size() != 1 || is_output(conv.out_value)) {
+        continue;
+      }
+      Node &add = nodes_[static_cast<size_t>(value.readers[0])];
+      if (add.kind != NodeKind::add) {
+        continue;
+      }
+      const int own = add.in_value[0] == conv.out_value ? 0 : 1;
+      const int other = add.in_value[1 - own];
+      const int producer = model_.values[static_cast<size_t>(other)].producer;
+      if (other == conv.out_value || producer >= static_cast<int>(i)) {
+        continue;
+      }
+      const auto &p = model_.records[static_cast<size_t>(add.record)].as<edgec_add_params>();
+      conv.residual = other;
+      conv.q.add = 1;
+      conv.q.add_own = own == 0 ? p.multiplier_a : p.multiplier_b;
+      conv.q.add_other = own == 0 ? p.multiplier_b : p.multiplier_a;
+      conv.q.add_offset = p.offset;
+      conv.q.add_shift = p.shift;
+      conv.q.add_low = p.clamp_min;
+      conv.q.add_high = p.clamp_max;
+      conv.out_value = add.out_value;
+      conv.name += "+add";
+      add.is_fused = true;
+    }
+  }
+
+  bool is_output(int value) const {
+    return std::any_of(model_.outputs.begin(), model_.outputs.end(), [&](const Port &p) { return p.value == value; });
+  }
+
+  // --- versions ----------------------------------------------------------------------------------------------------
+  static bool merge(Version &into, const Request &request) {
+    Layout &a = into.layout;
+    const Layout &b = request.layout;
+    if (a.kind != b.kind) {
+      return false;
+    }
+    if (!(a.view == b.view)) {  // another shape of the same bytes is the same only where all is flat
+      const bool flat_a = (a.is_flat() || into.any_pitch) && !a.has_padding() && a.split == 1;
+      const bool flat_b = (b.is_flat() || request.any_pitch) && !b.has_padding() && b.split == 1;
+      if (!flat_a || !flat_b || a.view.size() != b.view.size() || (!into.any_pitch && a.pitch != a.view.c) ||
+          (!request.any_pitch && b.pitch != b.view.c)) {
+        return false;
+      }
+      a.pitch = a.view.c;
+      into.any_pitch = false;
+      return true;
+    }
+    if (a.split != b.split || (a.has_padding() && b.has_padding() && a.pad_value != b.pad_value) ||
+        (!into.any_pitch && !request.any_pitch && a.pitch != b.pitch)) {
+      return false;
+    }
+    if (!request.any_pitch) {
+      a.pitch = b.pitch;
+      into.any_pitch = false;
+    }
+    if (b.has_padding()) {
+      a.pad_value = b.pad_value;
+    }
+    a.top = std::max(a.top, b.top);
+    a.left = std::max(a.left, b.left);
+    a.bottom = std::max(a.bottom, b.bottom);
+    a.right = std::max(a.right, b.right);
+    return true;
+  }
+
+  int request(int value, const Request &r) {
+    for (size_t i = 0; i < versions_.size(); i++) {
+      if (versions_[i].value == value && merge(versions_[i], r)) {
+        return static_cast<int>(i);
+      }
+    }
+    Version v;
+    v.value = value;
+    v.layout = r.layout;
+    v.any_pitch = r.any_pitch;
+    versions_.push_back(v);
+    return static_cast<int>(versions_.size()) - 1;
+  }
+
+  Request plain(int value) const {
+    Request r;
+    r.layout.view = {1, 1, static_cast<int>(model_.values[static_cast<size_t>(value)].bytes)};
+    r.layout.pitch = r.layout.view.c;
+    r.any_pitch = false;
+    return r;
+  }
+
+  void collect_versions() {
+    // In order of the readers; a plain version first where there is a port, so that nobody else takes its bytes.
+    for (const Port &port : model_.inputs) {
+      request(port.value, plain(port.value));
+    }
+    for (const Port &port : model_.outputs) {
+      request(port.value, plain(port.value));
+    }
+    for (Node &node : nodes_) {
+      if (node.is_fused) {
+        continue;
+      }
+      for (int k = 0; k < node.inputs; k++) {
+        node.in_version[k] = request(node.in_value[k], node.kind == NodeKind::reference ? plain(node.in_value[k]) : node.request[k]);
+      }
+      if (node.residual >= 0) {
+        Request r;
+        r.layout.view = node.out_view;
+        r.layout.kind = tier_.kind;
+        r.any_pitch = true;
+        node.residual_version = request(node.residual, r);
+      }
+      if (tracing_) {
+        request(node.out_value, plain(node.out_value));
+      }
+    }
+    // Values nobody reads still need a place.
+    for (const Node &node : nodes_) {
+      if (!node.is_fused && versions_of(node.out_value).empty()) {
+        request(node.out_value, plain(node.out_value));
+      }
+    }
+    for (Version &v : versions_) {
+      if (v.any_pitch) {
+        const bool is_input = model_.values[static_cast<size_t>(v.value)].producer < 0;
+        v.layout.pitch = is_input && !v.layout.pitch ? v.layout.view.c : planned_pitch(v.layout.view.c);
+        v.any_pitch = false;
+      }
+    }
+    uint32_t space = 1;
+    for (const Port &port : model_.inputs) {
+      Version &v = versions_[static_cast<size_t>(plain_version(port.value))];
+      v.operand = {space++, 0};
+      v.placed = true;
+    }
+    for (const Port &port : model_.outputs) {
+      const int index = plain_version(port.value);
+      Version &v = versions_[static_cast<size_t>(index)];
+      if (v.placed) {  // an input or an earlier output handed out once more
+        Version again = v;
+        again.operand = {space++, 0};
+        versions_.push_back(again);
+        extra_outputs_.push_back({index, static_cast<int>(versions_.size()) - 1});
+        versions_.back().value = -2;
+      } else {
+        v.operand = {space++, 0};
+        v.placed = true;
+      }
+    }
+  }
+
+  std::vector<int> versions_of(int value) const {
+    std::vector<int> found;
+    for (size_t i = 0; i < versions_.size(); i++) {
+      if (versions_[i].value == value) {
+        found.push_back(static_cast<int>(i));
+      }
+    }
+    return found;
+  }
+
+  int plain_version(int value) const {
+    for (const int i : versions_of(value)) {
+      const Layout &l = versions_[static_cast<size_t>(i)].layout;
+      if (l.kind == EDGEC_KIND_S8 && l.is_flat()) {
+        return i;
+      }
+    }
+    return -1;
+  }
+
+  // Whether a node can write a version itself.
+  bool can_write(const Node &node, const Layout &l) const {
+    if (node.kind == NodeKind::reference) {
+      return l.kind == EDGEC_KIND_S8 && l.is_flat();
+    }
+    if (l.kind == EDGEC_KIND_S8 && !l.is_flat()) {
+      return false;
+    }
+    if (!(l.view == node.out_view) && !(l.is_flat() && l.view.size() == node.out_view.size())) {
+      return false;
+    }
+    if (node.kind == NodeKind::conv) {
+      return true;
+    }
+    // Flat rows: the pitch of the input is the pitch of the output.
+    const int pitch = input_of(node, 0).pitch;
+    const Layout out = as_seen(node, l);
+    return out.split == 1 && (out.pitch == pitch || (out.view.w == 1 && out.pitch <= pitch));
+  }
+
+  // A flat version in the shape in which a node sees it; others already have it.
+  static Layout seen(Layout l, const View &view) {
+    if (!(l.view == view)) {
+      l.view = view;
+      l.pitch = view.c;
+    }
+    return l;
+  }
+  static Layout as_seen(const Node &node, const Layout &l) { return seen(l, node.out_view); }
+  Layout input_of(const Node &node, int k) const { return seen(layout_of(node.in_version[k]), node.request[k].layout.view); }
+
+  // --- steps -------------------------------------------------------------------------------------------------------
+  Step &add_step(StepFunction run, const void *params, int record, const std::string &name) {
+    Step step;
+    step.run = run;
+    step.params = params;
+    step.record = record;
+    step.name = name;
+    plan_.steps.push_back(step);
+    uses_.push_back({});
+    return plan_.steps.back();
+  }
+
+  // Operand k of the last step is `extra` bytes into version v.
+  void use(int k, int v, int extra = 0) {
+    uses_.back().push_back({k, v, extra});
+    Version &version = versions_[static_cast<size_t>(v)];
+    const int step = static_cast<int>(plan_.steps.size()) - 1;
+    if (version.first_step < 0) {
+      version.first_step = step;
+    }
+    version.last_step = step;
+  }
+
+  void emit_copy(int from, int to) {
+    Copying c{&tier_, versions_[static_cast<size_t>(from)].layout, versions_[static_cast<size_t>(to)].layout};
+    if (!(c.from.view == c.to.view)) {  // one of the two is flat: see it in the other's shape
+      if (c.from.is_flat()) {
+        c.from.view = c.to.view;
+        c.from.pitch = c.to.view.c;
+      } else {
+        c.to.view = c.from.view;
+        c.to.pitch = c.from.view.c;
+      }
+    }
+    add_step(&run_copying, plan_.keep(c), -1, "convert");
+    use(0, from);
+    use(1, to);
+  }
+
+  // After the primary version of a value is there, or for an input: the others.
+  void write_versions(int value, const Node *node) {
+    std::vector<int> all = versions_of(value);
+    int primary = node != nullptr ? node->out_version : plain_version(value);
+    for (const int v : all) {
+      if (v == primary) {
+        continue;
+      }
+      const Layout &from = versions_[static_cast<size_t>(primary)].layout, &to = versions_[static_cast<size_t>(v)].layout;
+      if (!(from.view == to.view) && !from.is_flat() && !to.is_flat()) {  // two shapes, neither flat: by way of a flat one
+        Version flat;
+        flat.value = -2;
+        flat.layout = plain(value).layout;
+        versions_.push_back(flat);
+        const int middle = static_cast<int>(versions_.size()) - 1;
+        emit_copy(primary, middle);
+        emit_copy(middle, v);
+        continue;
+      }
+      emit_copy(primary, v);
+    }
+  }
+
+  void choose_output(Node &node) {
+    const std::vector<int> all = versions_of(node.out_value);
+    node.out_version = -1;
+    for (const int v : all) {  // the tier's own form first: the plain one is for the outside
+      const Layout &l = versions_[static_cast<size_t>(v)].layout;
+      if (can_write(node, l) && (node.out_version < 0 || l.kind == tier_.kind) &&
+          (node.out_version < 0 || versions_[static_cast<size_t>(node.out_version)].layout.kind != tier_.kind)) {
+        node.out_version = v;
+      }
+    }
+    if (node.out_version < 0) {  // a form the node can write, for conversion into those asked for
+      Version v;
+      v.value = node.out_value;
+      if (node.kind == NodeKind::reference || node.kind == NodeKind::conv) {
+        v.layout = plain(node.out_value).layout;
+      } else {
+        v.layout.view = node.out_view;
+        v.layout.kind = tier_.kind;
+        v.layout.pitch = input_of(node, 0).pitch;
+      }
+      versions_.push_back(v);
+      node.out_version = static_cast<int>(versions_.size()) - 1;
+    }
+  }
+
+  void emit(int index) {
+    Node &node = nodes_[static_cast<size_t>(index)];
+    if (node.kind == NodeKind::add) {  // flat rows: both operands share a pitch
+      const Layout a = input_of(node, 0), b = input_of(node, 1);
+      if (a.pitch != b.pitch || a.split != 1 || b.split != 1 || !(a.view == b.view)) {
+        throw Error(ErrorKind::artifact, "the host planner gave an addition operands of two layouts", "op " + std::to_string(index),
+                    "this is a defect of edgec", "please report it; tier=\"ref\" runs the artifact");
+      }
+    }
+    choose_output(node);
+    switch (node.kind) {
+      case NodeKind::reference: emit_reference(node); break;
+      case NodeKind::conv: emit_conv(node); break;
+      case NodeKind::depthwise: emit_depthwise(node); break;
+      case NodeKind::max_pool: emit_max_pool(node); break;
+      case NodeKind::add: emit_add(node); break;
+      case NodeKind::lookup: emit_lookup(node); break;
+    }
+    write_versions(node.out_value, &node);
+    if (tracing_) {
+      traced_.push_back({node.record, plain_version(node.out_value)});
+    }
+  }
+
+  void emit_reference(const Node &node) {
+    const Record &r = model_.records[static_cast<size_t>(node.record)];
+    ReferenceStep reference{&r, {}};
+    for (int k = 0; k < r.constant_count; k++) {
+      reference.constants.constant[k] = r.constant[k];
+    }
+    int scratch = -1;
+    if (r.scratch.bytes != 0) {
+      Version v;
+      v.value = -2;
+      v.layout.view = {1, 1, static_cast<int>(r.scratch.bytes)};
+      v.layout.pitch = v.layout.view.c;
+      versions_.push_back(v);
+      scratch = static_cast<int>(versions_.size()) - 1;
+    }
+    add_step(&run_reference, plan_.keep(reference), node.record, node.name + " ref");
+    for (int k = 0; k < node.inputs; k++) {
+      use(k, node.in_version[k]);
+    }
+    use(2, node.out_version);
+    if (scratch >= 0) {
+      use(3, scratch);
+    }
+  }
+
+  const Layout &layout_of(int version) const { return versions_[static_cast<size_t>(version)].layout; }
+
+  const int32_t *keep_words(const std::vector<int32_t> &words) {
+    auto *const kept = reinterpret_cast<int32_t *>(plan_.keep_bytes(words.size() * 4));
+    std::copy(words.begin(), words.end(), kept);
+    return kept;
+  }
+
+  void emit_conv(const Node &node) {
+    const Window &w = node.window;
+    const Layout in = input_of(node, 0);
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    const Layout residual = node.residual >= 0 ? as_seen(node, layout_of(node.residual_version)) : Layout();
+    const int element = in.element();
+
+    std::vector<int32_t> in_offset, out_offset, residual_offset;
+    for (int y = 0; y < node.out_view.h; y++) {
+      for (int x = 0; x < node.out_view.w; x++) {
+        in_offset.push_back(in.offset(y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left));
+        out_offset.push_back(out.offset(y, x));
+        residual_offset.push_back(node.residual >= 0 ? residual.offset(y, x) : 0);
+      }
+    }
+    const int32_t *const in_at = keep_words(in_offset), *const out_at = keep_words(out_offset), *const residual_at = keep_words(residual_offset);
+
+    const int depth = in.view.c / w.groups, out_per_group = node.out_view.c / w.groups;
+    const bool by_rows = w.dilation_w == 1 && w.groups == 1;  // the taps of a kernel row are one run of bytes
+    std::vector<int32_t> segments;
+    for (int ky = 0; ky < w.kernel_h; ky++) {
+      for (int kx = 0; kx < (by_rows ? 1 : w.kernel_w); kx++) {
+        segments.push_back(in.offset(ky * w.dilation_h, kx * w.dilation_w) - in.offset(0, 0));
+      }
+    }
+    const int run = by_rows ? (w.kernel_w - 1) * in.pitch + depth : depth;
+    const int dwords = (run + tier_.group - 1) / tier_.group;
+    const Record &r = model_.records[static_cast<size_t>(node.record)];
+    const int8_t *const weights = r.bytes(0);
+    const int kernel = w.kernel_h * w.kernel_w;
+    const WeightAt weight = [&](int channel, int segment, int e) -> int {
+      const int tap = by_rows ? segment * w.kernel_w + e / in.pitch : segment;
+      const int c = by_rows ? e % in.pitch : e;
+      if (c >= depth || e >= run) {
+        return 0;
+      }
+      return node.expanded ? expanded_weight(node, weights, channel, tap, c) : weights[(channel * kernel + tap) * depth + c];
+    };
+    const int32_t *const segment_at = keep_words(segments);
+    const bool narrow = is_narrow(r.words(2), node.out_view.c);
+
+    for (int g = 0; g < w.groups; g++) {
+      const int group_first = g * out_per_group;
+      for (const Part &part : split_channels(static_cast<int>(in_offset.size()), static_cast<int>(segments.size()) * dwords, out_per_group)) {
+        edgec_host_conv c{};
+        const int first = group_first + part.first * tier_.lanes;
+        const int there = std::min(out_per_group - part.first * tier_.lanes, part.blocks * part.tile->registers * tier_.lanes);
+        const int until = w.groups == 1 && part.is_last ? std::max(out.pitch, node.out_view.c) : group_first + out_per_group;
+        c.positions = static_cast<int32_t>(in_offset.size());
+        c.channel_blocks = part.blocks;
+        c.segments = static_cast<int32_t>(segments.size());
+        c.segment_dwords = dwords;
+        c.segment_offset = segment_at;
+        c.in_offset = in_at;
+        c.out_offset = out_at;
+        c.residual_offset = residual_at;
+        const PackedConstants packed = pack_conv(plan_, tier_, part.tile->registers, first, there, c.segments, dwords, weight, r.words(1), r.words(2), narrow);
+        c.weights = packed.weights;
+        c.bias = packed.bias;
+        c.multiplier = packed.multiplier;
+        c.channels = std::min(until - first, part.blocks * part.tile->registers * tier_.lanes);
+        c.q = node.q;
+        c.q.narrow = narrow;
+        c.q.kind = out.kind;
+        add_step(part.tile->run, plan_.keep(c), node.record,
+                 node.name + " " + std::to_string(part.tile->rows) + "x" + std::to_string(part.tile->registers * tier_.lanes));
+        use(0, node.in_version[0], g * depth * element);
+        use(1, node.out_version, first * out.element());
+        use(2, node.residual >= 0 ? node.residual_version : node.in_version[0], node.residual >= 0 ? first * element : 0);
+      }
+    }
+  }
+
+  // A depthwise convolution with a channel multiplier, as a convolution with zeros.
+  static int expanded_weight(const Node &node, const int8_t *weights, int channel, int tap, int c) {
+    const int per_input = node.out_view.c / node.window.in_c;
+    return channel / per_input == c ? weights[tap * node.out_view.c + channel] : 0;
+  }
+
+  struct Part {
+    int first, blocks;  // registers, blocks of tile->registers
+    const edgec_host_tile *tile;
+    bool is_last;
+  };
+
+  // The cost model: cycles of a tile are its dot products (at least what their latency or the loads of weights take) and its
+  // epilogue, times the tiles; a tile may be wider than what is left of the channels.
+  static double tile_cost(const edgec_host_tile &tile, int positions, int dwords) {
+    const double tiles = (positions + tile.rows - 1) / tile.rows;
+    const double dots = std::max({static_cast<double>(tile.rows * tile.registers), tile.registers + tile.rows / 2.0, 4.0});
+    return tiles * (dwords * (dots + 0.3) + 4.0 * tile.rows * tile.registers + 14.0);
+  }
+
+  const edgec_host_tile *best_tile(int registers, int positions, int dwords, double &cost) const {
+    const edgec_host_tile *best = nullptr;
+    for (const edgec_host_tile *t = tier_.tiles; t->rows != 0; t++) {
+      if (t->registers != registers || t->rows > positions) {
+        continue;
+      }
+      const double c = tile_cost(*t, positions, dwords);
+      if (best == nullptr || c < cost) {
+        best = t;
+        cost = c;
+      }
+    }
+    return best;
+  }
+
+  std::vector<Part> split_channels(int positions, int dwords, int channels) const {
+    const int needed = (channels + tier_.lanes - 1) / tier_.lanes;
+    std::vector<Part> best;
+    double best_cost = 0;
+    for (const int option : {16, 8, 4, 2, 17, 9, 5, 3}) {  // widest register count times 2; odd: a last block may be part empty
+      std::vector<Part> parts;
+      double total = 0;
+      for (int first = 0, width = option / 2; first < needed;) {
+        const int left = needed - first;
+        double cost = 0;
+        const edgec_host_tile *const tile = best_tile(width, positions, dwords, cost);
+        const int blocks = left >= width ? left / width : option % 2 == 1 && 2 * left > width ? 1 : 0;
+        if (tile == nullptr || blocks == 0) {
+          width /= 2;
+          continue;
+        }
+        total += cost * blocks;
+        parts.push_back({first, blocks, tile, false});
+        first += blocks * width;
+      }
+      if (best.empty() || total < best_cost) {
+        best = parts;
+        best_cost = total;
+      }
+    }
+    best.back().is_last = true;
+    return best;
+  }
+
+  void emit_depthwise(const Node &node) {
+    const Window &w = node.window;
+    const Layout in = input_of(node, 0);
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    const Record &r = model_.records[static_cast<size_t>(node.record)];
+    const bool pair = w.stride_h == 1 && w.dilation_h == 1 && node.out_view.h >= 2 && tier_.depthwise_pair != nullptr;
+    const int rows_at_once = pair ? 2 : 1;
+    const int taps_h = w.kernel_h + rows_at_once - 1;
+    const int groups = (taps_h + tier_.group - 1) / tier_.group;
+    const int origin = in.offset(-w.pad_top, -w.pad_left);
+
+    edgec_host_depthwise d{};
+    d.rows = node.out_view.h;
+    d.row_elements = (node.out_view.w - 1) * in.pitch + std::min(in.pitch, out.pitch);
+    d.period = 0;
+    d.in_row_bytes = in.offset(w.stride_h - w.pad_top, -w.pad_left) - origin;
+    d.out_row_bytes = out.row_bytes();
+    d.groups = groups;
+    d.columns = w.kernel_w;
+    std::vector<int32_t> row_offset, column_offset;
+    for (int i = 0; i < groups * tier_.group; i++) {
+      row_offset.push_back(in.offset(std::min(i, taps_h - 1) * w.dilation_h - w.pad_top, -w.pad_left) - origin);
+    }
+    for (int k = 0; k < w.kernel_w; k++) {
+      column_offset.push_back(in.offset(-w.pad_top, k * w.dilation_w - w.pad_left) - origin);
+    }
+    d.row_offset = keep_words(row_offset);
+    d.column_offset = keep_words(column_offset);
+    const int channels = node.out_view.c;
+    const bool is_pool = node.is_average;
+    const WeightAt weight = [&](int channel, int ky, int kx) -> int {
+      if (ky < 0 || ky >= w.kernel_h) {
+        return 0;
+      }
+      return is_pool ? 1 : r.bytes(0)[(ky * w.kernel_w + kx) * channels + channel];
+    };
+    const int taps = w.kernel_h * w.kernel_w;
+    const int32_t pool_multiplier = is_pool ? r.words(0)[node.pool_multiplier] : 0;
+    const bool narrow = is_pool ? is_narrow(&pool_multiplier, 1) : is_narrow(r.words(2), channels);
+    const PackedConstants packed = pack_depthwise(
+        plan_, tier_, in.pitch, channels, rows_at_once, groups, w.kernel_w, weight,
+        [&](int c) { return is_pool ? -taps * node.in_zero_point : r.words(1)[c]; },
+        [&](int c) { return is_pool ? pool_multiplier : r.words(2)[c]; }, narrow);
+    d.period = depthwise_period(tier_, in.pitch);
+    d.weights = packed.weights;
+    d.bias = packed.bias;
+    d.multiplier = packed.multiplier;
+    d.q = node.q;
+    d.q.narrow = narrow;
+    d.q.kind = out.kind;
+    add_step(pair ? tier_.depthwise_pair : tier_.depthwise, plan_.keep(d), node.record, node.name + (pair ? " pair" : ""));
+    use(0, node.in_version[0], origin);
+    use(1, node.out_version, out.offset(0, 0));
+  }
+
+  void emit_max_pool(const Node &node) {
+    const Window &w = node.window;
+    const Layout in = input_of(node, 0);
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    const int origin = in.offset(-w.pad_top, -w.pad_left);
+    std::vector<int32_t> taps;
+    for (int ky = 0; ky < w.kernel_h; ky++) {
+      for (int kx = 0; kx < w.kernel_w; kx++) {
+        taps.push_back(in.offset(ky - w.pad_top, kx - w.pad_left) - origin);
+      }
+    }
+    edgec_host_max_pool p{};
+    p.rows = node.out_view.h;
+    p.row_elements = (node.out_view.w - 1) * in.pitch + std::min(in.pitch, out.pitch);
+    p.in_row_bytes = in.offset(w.stride_h - w.pad_top, -w.pad_left) - origin;
+    p.out_row_bytes = out.row_bytes();
+    p.taps = static_cast<int32_t>(taps.size());
+    p.tap_offset = keep_words(taps);
+    p.low = node.q.low;
+    p.high = node.q.high;
+    p.kind = out.kind;
+    add_step(tier_.max_pool, plan_.keep(p), node.record, node.name);
+    use(0, node.in_version[0], origin);
+    use(1, node.out_version, out.offset(0, 0));
+  }
+
+  int flat_row_elements(const Node &node, const Layout &in, const Layout &out) const {
+    return (node.out_view.w - 1) * in.pitch + std::min(in.pitch, out.pitch);
+  }
+
+  void emit_add(const Node &node) {
+    const Layout a = input_of(node, 0), b = input_of(node, 1);
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    edgec_host_add p{};
+    p.rows = node.out_view.h;
+    p.row_elements = flat_row_elements(node, a, out);
+    p.a_row_bytes = a.row_bytes();
+    p.b_row_bytes = b.row_bytes();
+    p.out_row_bytes = out.row_bytes();
+    p.q = node.q;
+    p.q.kind = out.kind;
+    add_step(tier_.add, plan_.keep(p), node.record, node.name);
+    use(0, node.in_version[0], a.offset(0, 0));
+    use(1, node.in_version[1], b.offset(0, 0));
+    use(2, node.out_version, out.offset(0, 0));
+  }
+
+  void emit_lookup(const Node &node) {
+    const Layout in = input_of(node, 0);
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    edgec_host_lookup p{};
+    p.rows = node.out_view.h;
+    p.row_elements = flat_row_elements(node, in, out);
+    p.in_row_bytes = in.row_bytes();
+    p.out_row_bytes = out.row_bytes();
+    p.kind = out.kind;
+    const int8_t *const table = model_.records[static_cast<size_t>(node.record)].bytes(0);
+    for (int i = 0; i < 256; i++) {
+      p.table[i] = static_cast<uint8_t>(table[i] + 128);
+    }
+    add_step(tier_.lookup, plan_.keep(p), node.record, node.name);
+    use(0, node.in_version[0], in.offset(0, 0));
+    use(1, node.out_version, out.offset(0, 0));
+  }
+
+  // --- the arena ---------------------------------------------------------------------------------------------------
+  static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+  // Bytes of a padded layout that no producer writes.
+  static std::vector<Fill> border(const Layout &l) {
+    std::vector<uint8_t> written(l.bytes(), 0);
+    const auto pixel = static_cast<size_t>(l.pitch * l.element());
+    for (int y = 0; y < l.view.h; y++) {
+      for (int x = 0; x < l.view.w; x++) {
+        std::fill_n(written.begin() + l.offset(y, x), pixel, static_cast<uint8_t>(1));
+      }
+    }
+    std::vector<Fill> fills;
+    for (size_t i = 0; i < written.size();) {
+      size_t j = i;
+      while (j < written.size() && written[j] == written[i]) {
+        j++;
+      }
+      if (written[i] == 0) {
+        fills.push_back({i, j - i, l.pad_byte()});
+      }
+      i = j;
+    }
+    return fills;
+  }
+
+  void place() {
+    size_t total = 0;
+    for (const Version &v : versions_) {
+      total += v.placed ? 0 : rounded(v.layout.bytes());
+    }
+    const bool resident = tracing_ || total <= resident_bytes;
+    for (size_t v = 0; v < versions_.size() && !resident; v++) {
+      if (versions_[v].layout.has_padding() && versions_[v].first_step >= 0) {
+        insert_fill(static_cast<int>(v));
+      }
+    }
+    if (resident) {
+      size_t at = 0;
+      for (Version &v : versions_) {
+        if (!v.placed) {
+          v.operand = {0, at};
+          at += rounded(v.layout.bytes());
+        }
+        if (v.layout.has_padding()) {
+          for (Fill f : border(v.layout)) {
+            f.offset += v.operand.offset;
+            add_fill(plan_.fills, f, v.layout);
+          }
+        }
+      }
+      plan_.arena_bytes = at;
+    } else {
+      place_by_lifetime();
+    }
+    for (size_t i = 0; i < plan_.steps.size(); i++) {
+      for (const Use &u : uses_[i]) {
+        const Operand &base = versions_[static_cast<size_t>(u.version)].operand;
+        plan_.steps[i].operands[u.operand] = {base.space, base.offset + static_cast<size_t>(static_cast<ptrdiff_t>(u.extra))};
+      }
+    }
+    for (const auto &t : traced_) {
+      const Version &v = versions_[static_cast<size_t>(t.second)];
+      plan_.traced.push_back({t.first, v.operand, static_cast<uint32_t>(v.layout.view.size())});
+    }
+  }
+
+  // int16 padding is two bytes an element; zero_point bytes alternate with their sign.
+  static void add_fill(std::vector<Fill> &fills, const Fill &fill, const Layout &layout) {
+    if (layout.kind != EDGEC_KIND_S16) {
+      fills.push_back(fill);
+      return;
+    }
+    for (size_t i = 0; i < fill.bytes; i += 2) {
+      fills.push_back({fill.offset + i, 1, static_cast<uint8_t>(layout.pad_value)});
+      fills.push_back({fill.offset + i + 1, 1, static_cast<uint8_t>(layout.pad_value < 0 ? 0xff : 0)});
+    }
+  }
+
+  void insert_fill(int v) {
+    Filling filling;
+    for (const Fill &f : border(layout_of(v))) {
+      add_fill(filling.fills, f, layout_of(v));
+    }
+    Step step;
+    step.run = &run_filling;
+    step.params = plan_.keep(std::move(filling));
+    step.name = "border";
+    const int at = versions_[static_cast<size_t>(v)].first_step;
+    plan_.steps.insert(plan_.steps.begin() + at, step);
+    uses_.insert(uses_.begin() + at, {{0, v, 0}});
+    for (Version &other : versions_) {
+      if (other.first_step > at || (other.first_step == at && &other != &versions_[static_cast<size_t>(v)])) {
+        other.first_step++;
+      }
+      if (other.last_step >= at) {
+        other.last_step++;
+      }
+    }
+  }
+
+  void place_by_lifetime() {
+    std::vector<size_t> order;
+    for (size_t i = 0; i < versions_.size(); i++) {
+      if (!versions_[i].placed && versions_[i].first_step >= 0) {
+        order.push_back(i);
+      }
+    }
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return versions_[a].layout.bytes() > versions_[b].layout.bytes(); });
+    std::vector<size_t> done;
+    for (const size_t i : order) {
+      Version &v = versions_[i];
+      std::vector<std::pair<size_t, size_t>> taken;
+      for (const size_t j : done) {
+        const Version &o = versions_[j];
+        if (o.first_step <= v.last_step && v.first_step <= o.last_step) {
+          taken.push_back({o.operand.offset, o.operand.offset + rounded(o.layout.bytes())});
+        }
+      }
+      std::sort(taken.begin(), taken.end());
+      size_t at = 0;
+      const size_t bytes = rounded(v.layout.bytes());
+      for (const auto &t : taken) {
+        if (at + bytes <= t.first) {
+          break;
+        }
+        at = std::max(at, t.second);
+      }
+      v.operand = {0, at};
+      done.push_back(i);
+      plan_.arena_bytes = std::max(plan_.arena_bytes, at + bytes);
+    }
+  }
+
+  struct Use {
+    int operand, version, extra;
+  };
+
+  const Model &model_;
+  const edgec_host_tier &tier_;
+  const bool tracing_;
+  std::vector<Node> nodes_;
+  std::vector<Version> versions_;
+  std::vector<std::pair<int, int>> extra_outputs_, traced_;
+  std::vector<std::vector<Use>> uses_;
+  Plan plan_;
+};
+
+}  // namespace
+
+Plan plan_tier(const Model &model, const edgec_host_tier &tier, bool tracing) { return Planner(model, tier, tracing).plan(); }
 
 }  // namespace edgec

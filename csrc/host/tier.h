@@ -1,5 +1,8 @@
 // What a host tier offers the planner: plain structs and functions, so that files built with a tier's CPU flags share no
-// inline code with the rest of the program.
+// inline code with the rest of the program (they may include this file, <cstdint> and intrinsics, nothing else).
+//
+// Activations between steps are held in the tier's own element: one byte u = q + 128 where the tier multiplies bytes
+// (vpdpbusd), or int16 q where it multiplies words (vpmaddwd). A dword of K is 4 or 2 elements: `group`.
 #ifndef EDGEC_HOST_TIER_H
 #define EDGEC_HOST_TIER_H
 
@@ -7,11 +10,94 @@
 
 extern "C" {
 
-struct edgec_host_tier {
-  const char *name;
+// How an element is stored: as the artifact has it, or as one of the tiers' elements.
+enum edgec_host_kind { EDGEC_KIND_S8 = 0, EDGEC_KIND_U8 = 1, EDGEC_KIND_S16 = 2 };
+
+// From an int32 accumulator to a stored element: docs/SPEC.md requantize, then the add of a fused residual.
+struct edgec_host_requantize {
+  int32_t zero_point, low, high, shift;
+  int32_t narrow;  // nonzero: the multipliers stored are 2M (every M < 2^30), rounding happens in 16 bits
+  int32_t kind;    // of the output
+  int32_t add;     // nonzero: a residual is added; its elements are the tier's own
+  int32_t add_own, add_other, add_offset, add_shift, add_low, add_high;  // add_offset: for int8 operands
 };
 
-extern const edgec_host_tier edgec_host_tier_avx2, edgec_host_tier_avxvnni, edgec_host_tier_avx512vnni;
+// Multipliers of a channel block of NV registers: for each register M of the even lanes, then M of the odd lanes moved to even ones.
+// Channel of register n, 128-bit lane l, element i: (n / G * G * lanes) + l * 4G + (n % G) * 4 + i with G = min(NV, 4).
+struct edgec_host_conv {
+  int32_t positions;       // output pixels
+  int32_t channel_blocks;  // of NV registers each
+  int32_t segments, segment_dwords;
+  const int32_t *segment_offset;  // bytes from a position's first tap
+  const int32_t *in_offset, *out_offset, *residual_offset;  // bytes, one a position
+  const uint8_t *weights;         // [block][segment][dword][NV][lanes] dwords
+  const int32_t *bias;            // [block][NV][lanes]
+  const int32_t *multiplier;      // [block][NV][2][lanes]
+  int32_t channels;               // elements stored for each position, over all blocks
+  edgec_host_requantize q;
+};
+
+// One output row is a flat run of elements; weights repeat with `period` blocks of group registers.
+// Vertical taps lie in groups of `group`, interleaved into dwords. `pair` kernels make two rows from the same registers.
+struct edgec_host_depthwise {
+  int32_t rows, row_elements, period;
+  int32_t in_row_bytes, out_row_bytes;  // from one output row to the next
+  int32_t groups, columns;
+  const int32_t *row_offset;     // [groups][group] bytes
+  const int32_t *column_offset;  // [columns] bytes
+  const uint8_t *weights;        // [period][groups][columns][rows at once][group registers][lanes] dwords
+  const int32_t *bias;           // [period][group registers][lanes]
+  const int32_t *multiplier;     // [period][group registers][2][lanes]
+  edgec_host_requantize q;
+};
+
+struct edgec_host_max_pool {
+  int32_t rows, row_elements, in_row_bytes, out_row_bytes;
+  int32_t taps;
+  const int32_t *tap_offset;  // bytes
+  int32_t low, high, kind;    // kind of the output
+};
+
+struct edgec_host_add {
+  int32_t rows, row_elements, a_row_bytes, b_row_bytes, out_row_bytes;
+  edgec_host_requantize q;  // its add fields and kind
+};
+
+struct edgec_host_lookup {
+  int32_t rows, row_elements, in_row_bytes, out_row_bytes;
+  int32_t kind;         // of the output
+  uint8_t table[256];   // u8 form: table[q + 128] = y + 128
+};
+
+typedef void (*edgec_host_step)(const void *params, uint8_t *const *operands);
+
+struct edgec_host_tile {
+  int32_t rows, registers;  // positions and registers of output channels at once
+  edgec_host_step run;      // edgec_host_conv; operands: input, output, residual
+};
+
+struct edgec_host_tier {
+  const char *name;
+  int32_t lanes, group, kind;
+  const edgec_host_tile *tiles;  // ends with rows = 0
+  edgec_host_step depthwise, depthwise_pair, depthwise_ring;  // edgec_host_depthwise; operands: input, output. ring may be null
+  edgec_host_step max_pool, add, lookup;       // operands: input(s), output
+  // count elements from one kind to another
+  void (*convert)(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
+};
+
+// What the files of a tier define; csrc/host/tiers.cpp makes an edgec_host_tier of them.
+#define EDGEC_HOST_TIER_SYMBOLS(tier)                                                     \
+  extern const edgec_host_tile edgec_conv_tiles__##tier[];                                \
+  void edgec_depthwise__##tier(const void *params, uint8_t *const *operands);             \
+  void edgec_depthwise_pair__##tier(const void *params, uint8_t *const *operands);        \
+  void edgec_max_pool__##tier(const void *params, uint8_t *const *operands);              \
+  void edgec_add__##tier(const void *params, uint8_t *const *operands);                   \
+  void edgec_lookup__##tier(const void *params, uint8_t *const *operands);                \
+  void edgec_convert__##tier(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
+EDGEC_HOST_TIER_SYMBOLS(avx2)
+EDGEC_HOST_TIER_SYMBOLS(avxvnni)
+EDGEC_HOST_TIER_SYMBOLS(avx512vnni)
 }
 
 #endif

@@ -13,6 +13,20 @@ namespace edgec {
 
 namespace {
 
+#define EDGEC_TIER(tier, lanes, group, kind, ring)                                                                                       \
+  {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier, ring,                \
+   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_convert__##tier}
+
+#ifdef EDGEC_TIER_avx2
+const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16, nullptr);
+#endif
+#ifdef EDGEC_TIER_avxvnni
+const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8, nullptr);
+#endif
+#ifdef EDGEC_TIER_avx512vnni
+const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8, nullptr);
+#endif
+
 struct Entry {
   const char *name;
   const edgec_host_tier *kernels;
@@ -20,12 +34,12 @@ struct Entry {
 };
 
 #if defined(__x86_64__)
-bool has_avx2() { return __builtin_cpu_supports("avx2"); }
-bool has_avxvnni() {
+[[maybe_unused]] bool has_avx2() { return __builtin_cpu_supports("avx2"); }
+[[maybe_unused]] bool has_avxvnni() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1u) != 0;
 }
-bool has_avx512vnni() {
+[[maybe_unused]] bool has_avx512vnni() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
@@ -36,13 +50,13 @@ const std::vector<Entry> &entries() {
   static const std::vector<Entry> all = {
       {"ref", nullptr, &always},
 #ifdef EDGEC_TIER_avx2
-      {"avx2", &edgec_host_tier_avx2, &has_avx2},
+      {"avx2", &avx2_kernels, &has_avx2},
 #endif
 #ifdef EDGEC_TIER_avxvnni
-      {"avxvnni", &edgec_host_tier_avxvnni, &has_avxvnni},
+      {"avxvnni", &avxvnni_kernels, &has_avxvnni},
 #endif
 #ifdef EDGEC_TIER_avx512vnni
-      {"avx512vnni", &edgec_host_tier_avx512vnni, &has_avx512vnni},
+      {"avx512vnni", &avx512vnni_kernels, &has_avx512vnni},
 #endif
   };
   return all;

@@ -1,0 +1,150 @@
+#include "host/packing.h"
+
+#include <cstring>
+#include <numeric>
+
+namespace edgec {
+
+namespace {
+
+uint32_t dword_of(const edgec_host_tier &tier, const int *taps) {
+  uint32_t dword = 0;
+  for (int i = 0; i < tier.group; i++) {
+    dword |= tier.group == 4 ? static_cast<uint32_t>(static_cast<uint8_t>(taps[i])) << (8 * i)
+                             : static_cast<uint32_t>(static_cast<uint16_t>(taps[i])) << (16 * i);
+  }
+  return dword;
+}
+
+void store_dword(uint8_t *&to, uint32_t dword) {
+  std::memcpy(to, &dword, 4);
+  to += 4;
+}
+
+// Bytes of the other operand are q + 128 where the tier's element is a byte: 128·Σw belongs into the bias. Wraps as the kernels do.
+int32_t corrected(const edgec_host_tier &tier, int32_t bias, int64_t weight_sum) {
+  return tier.kind == EDGEC_KIND_U8 ? static_cast<int32_t>(static_cast<uint32_t>(bias) - static_cast<uint32_t>(128 * weight_sum)) : bias;
+}
+
+// M of the lanes of a register, then those of the odd lanes in the even ones.
+void store_multipliers(int32_t *to, const std::vector<int32_t> &lanes) {
+  const size_t count = lanes.size();
+  for (size_t i = 0; i < count; i++) {
+    to[i] = lanes[i];
+    to[count + i] = i % 2 == 0 ? lanes[i + 1] : 0;
+  }
+}
+
+}  // namespace
+
+int channel_of(const edgec_host_tier &tier, int registers, int n, int lane) {
+  const int together = registers < tier.group ? registers : tier.group;
+  return n / together * together * tier.lanes + lane / 4 * 4 * together + n % together * 4 + lane % 4;
+}
+
+bool is_narrow(const int32_t *multiplier, int count) {
+  for (int i = 0; i < count; i++) {
+    if (multiplier[i] < 0 || multiplier[i] >= 1 << 30) {
+      return false;
+    }
+  }
+  return true;
+}
+
+PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers, int first, int count, int segments, int dwords,
+                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow) {
+  const int block_channels = registers * tier.lanes;
+  const int blocks = (count + block_channels - 1) / block_channels;
+  const size_t channels = static_cast<size_t>(blocks * block_channels);
+  uint8_t *const weights = plan.keep_bytes(channels * static_cast<size_t>(segments * dwords * 4));
+  int32_t *const biases = reinterpret_cast<int32_t *>(plan.keep_bytes(channels * 4));
+  int32_t *const multipliers = reinterpret_cast<int32_t *>(plan.keep_bytes(channels * 8));
+  uint8_t *to = weights;
+  for (int block = 0; block < blocks; block++) {
+    std::vector<int64_t> sums(static_cast<size_t>(block_channels), 0);
+    for (int s = 0; s < segments; s++) {
+      for (int d = 0; d < dwords; d++) {
+        for (int n = 0; n < registers; n++) {
+          for (int lane = 0; lane < tier.lanes; lane++) {
+            const int within = channel_of(tier, registers, n, lane);
+            const int c = block * block_channels + within;
+            int taps[4] = {0, 0, 0, 0};
+            for (int i = 0; i < tier.group && c < count; i++) {
+              taps[i] = weight(first + c, s, d * tier.group + i);
+              sums[static_cast<size_t>(within)] += taps[i];
+            }
+            store_dword(to, dword_of(tier, taps));
+          }
+        }
+      }
+    }
+    for (int n = 0; n < registers; n++) {
+      std::vector<int32_t> lanes(static_cast<size_t>(tier.lanes), 0);
+      const size_t at = static_cast<size_t>((block * registers + n) * tier.lanes);
+      for (int lane = 0; lane < tier.lanes; lane++) {
+        const int within = channel_of(tier, registers, n, lane);
+        const int c = block * block_channels + within;
+        if (c < count) {
+          biases[at + static_cast<size_t>(lane)] = corrected(tier, bias[first + c], sums[static_cast<size_t>(within)]);
+          lanes[static_cast<size_t>(lane)] = narrow ? 2 * multiplier[first + c] : multiplier[first + c];
+        }
+      }
+      store_multipliers(multipliers + 2 * at, lanes);
+    }
+  }
+  return {weights, biases, multipliers};
+}
+
+PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitch, int channels, int rows_at_once, int groups, int columns,
+                               const WeightAt &weight, const std::function<int32_t(int)> &bias,
+                               const std::function<int32_t(int)> &multiplier, bool narrow) {
+  const int registers = tier.group;  // accumulators of a block: one register of stored elements
+  const int block = registers * tier.lanes;
+  const int period = pitch / std::gcd(pitch, block);
+  const size_t lanes_total = static_cast<size_t>(period * block);
+  uint8_t *const weights = plan.keep_bytes(lanes_total * static_cast<size_t>(groups * columns * rows_at_once * 4));
+  int32_t *const biases = reinterpret_cast<int32_t *>(plan.keep_bytes(lanes_total * 4));
+  int32_t *const multipliers = reinterpret_cast<int32_t *>(plan.keep_bytes(lanes_total * 8));
+  uint8_t *to = weights;
+  for (int p = 0; p < period; p++) {
+    const auto channel = [&](int j, int lane) { return (p * block + channel_of(tier, registers, j, lane)) % pitch; };
+    for (int g = 0; g < groups; g++) {
+      for (int k = 0; k < columns; k++) {
+        for (int r = 0; r < rows_at_once; r++) {
+          for (int j = 0; j < registers; j++) {
+            for (int lane = 0; lane < tier.lanes; lane++) {
+              const int c = channel(j, lane);
+              int taps[4] = {0, 0, 0, 0};
+              for (int i = 0; i < tier.group && c < channels; i++) {
+                taps[i] = weight(c, g * tier.group + i - r, k);
+              }
+              store_dword(to, dword_of(tier, taps));
+            }
+          }
+        }
+      }
+    }
+    for (int j = 0; j < registers; j++) {
+      std::vector<int32_t> lanes(static_cast<size_t>(tier.lanes), 0);
+      const size_t at = static_cast<size_t>((p * registers + j) * tier.lanes);
+      for (int lane = 0; lane < tier.lanes; lane++) {
+        const int c = channel(j, lane);
+        if (c >= channels) {
+          continue;
+        }
+        int64_t sum = 0;
+        for (int y = 0; y < groups * tier.group; y++) {
+          for (int k = 0; k < columns; k++) {
+            sum += weight(c, y, k);
+          }
+        }
+        biases[at + static_cast<size_t>(lane)] = corrected(tier, bias(c), sum);
+        lanes[static_cast<size_t>(lane)] = narrow ? 2 * multiplier(c) : multiplier(c);
+      }
+      store_multipliers(multipliers + 2 * at, lanes);
+    }
+  }
+  return {weights, biases, multipliers};
+}
+
+}  // namespace edgec

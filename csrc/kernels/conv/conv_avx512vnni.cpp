@@ -1,0 +1,55 @@
+// Convolutions, AVX-512 VNNI.
+#include "kernels/simd/simd_avx512.h"
+#include "kernels/simd/epilogue_u8.h"
+
+namespace {
+
+// at_once positions of `pieces` 16-byte pieces each, of which `there` exist.
+template <int at_once, int pieces> EDGEC_INLINE V gather(const uint8_t *from, const int32_t *offset, int32_t there) {
+  const auto piece = [&](int32_t position, int32_t i) EDGEC_LAMBDA {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i *>(from + offset[position < there ? position : there - 1]) + i);
+  };
+  if constexpr (at_once == 4) {
+    return Simd::join(piece(0, 0), piece(1, 0), piece(2, 0), piece(3, 0));
+  } else {
+    return Simd::join(piece(0, 0), piece(0, 1), piece(1, 0), piece(1, 1));
+  }
+}
+
+template <int NR> EDGEC_INLINE void store_pieces(uint8_t *to, const __m128i (&v)[NR], int32_t count);
+EDGEC_INLINE void store_piece(uint8_t *to, __m128i v, int32_t count);
+
+template <int at_once, int pieces, int there> EDGEC_INLINE void scatter(uint8_t *to, const int32_t *offset, V q, int32_t count) {
+  if constexpr (at_once == 4) {
+    store_piece(to + offset[0], Simd::piece<0>(q), count);
+    if constexpr (there > 1) store_piece(to + offset[1], Simd::piece<1>(q), count);
+    if constexpr (there > 2) store_piece(to + offset[2], Simd::piece<2>(q), count);
+    if constexpr (there > 3) store_piece(to + offset[3], Simd::piece<3>(q), count);
+  } else {
+    if (__builtin_expect(count >= 32, 1)) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + offset[0]), Simd::half<0>(q));
+      if constexpr (there > 1) _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + offset[1]), Simd::half<1>(q));
+    } else {
+      store_pieces(to + offset[0], {Simd::piece<0>(q), Simd::piece<1>(q)}, count);
+      if constexpr (there > 1) store_pieces(to + offset[1], {Simd::piece<2>(q), Simd::piece<3>(q)}, count);
+    }
+  }
+}
+
+}  // namespace
+
+#include "kernels/conv/conv_u8.h"
+#include "kernels/conv/depthwise_u8.h"
+
+extern "C" {
+
+const edgec_host_tile edgec_conv_tiles__avx512vnni[] = {
+    {1, 1, &conv<1, 1>}, {2, 1, &conv<2, 1>}, {3, 1, &conv<3, 1>}, {4, 1, &conv<4, 1>}, {6, 1, &conv<6, 1>}, {8, 1, &conv<8, 1>}, {12, 1, &conv<12, 1>},
+    {1, 2, &conv<1, 2>}, {2, 2, &conv<2, 2>}, {3, 2, &conv<3, 2>}, {4, 2, &conv<4, 2>}, {5, 2, &conv<5, 2>}, {6, 2, &conv<6, 2>}, {7, 2, &conv<7, 2>},
+    {8, 2, &conv<8, 2>}, {9, 2, &conv<9, 2>},
+    {1, 4, &conv<1, 4>}, {2, 4, &conv<2, 4>}, {3, 4, &conv<3, 4>}, {4, 4, &conv<4, 4>}, {5, 4, &conv<5, 4>}, {6, 4, &conv<6, 4>},
+    {1, 8, &conv<1, 8>}, {2, 8, &conv<2, 8>},
+    {0, 0, nullptr}};
+void edgec_depthwise__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
+void edgec_depthwise_pair__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
+}

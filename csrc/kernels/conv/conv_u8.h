@@ -1,0 +1,130 @@
+// Convolution kernels of the tiers whose element is a byte.
+#ifndef EDGEC_CONV_U8_H
+#define EDGEC_CONV_U8_H
+
+#include "kernels/conv/conv_tile.h"
+
+namespace {
+
+// `count` bytes (at most 16) of a 16-byte piece.
+EDGEC_INLINE void store_piece(uint8_t *to, __m128i v, int32_t count) {
+  if (__builtin_expect(count >= 16, 1)) {
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to), v);
+    return;
+  }
+  if (count & 8) {
+    _mm_storel_epi64(reinterpret_cast<__m128i *>(to), v);
+    v = _mm_srli_si128(v, 8);
+    to += 8;
+  }
+  if (count & 4) {
+    const int32_t dword = _mm_cvtsi128_si32(v);
+    __builtin_memcpy(to, &dword, 4);
+    v = _mm_srli_si128(v, 4);
+    to += 4;
+  }
+  uint32_t rest = static_cast<uint32_t>(_mm_cvtsi128_si32(v));
+  if (count & 2) {
+    const uint16_t word = static_cast<uint16_t>(rest);
+    __builtin_memcpy(to, &word, 2);
+    rest >>= 16;
+    to += 2;
+  }
+  if (count & 1) {
+    *to = static_cast<uint8_t>(rest);
+  }
+}
+
+// Bytes of NR pieces of 16 for one position.
+template <int NR> EDGEC_INLINE void store_pieces(uint8_t *to, const __m128i (&v)[NR], int32_t count) {
+  unroll<NR>([&](auto i) EDGEC_LAMBDA {
+    if (count > 16 * i) {
+      store_piece(to + 16 * i, v[i], count - 16 * i);
+    }
+  });
+}
+
+// Requantize the accumulators of a tile, add the residual, store: `count` bytes a position.
+template <int MR, int NV>
+EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, const V (&acc)[MR][NV], const int32_t *multiplier, int32_t count,
+                         uint8_t *output, const int32_t *out_offset, const uint8_t *residual, const int32_t *residual_offset, V order) {
+  constexpr int step = 2 * Simd::lanes;
+  if constexpr (NV >= 4) {
+    unroll<MR>([&](auto m) EDGEC_LAMBDA {
+      unroll<NV / 4>([&](auto b) EDGEC_LAMBDA {
+        const int32_t *const M = multiplier + 4 * b * step;
+        V q = e.requantize(acc[m][4 * b], acc[m][4 * b + 1], acc[m][4 * b + 2], acc[m][4 * b + 3], M, M + step, M + 2 * step, M + 3 * step);
+        const int32_t left = count - b * Simd::bytes;
+        if (__builtin_expect(c.q.add != 0, 0)) {
+          q = e.with_residual(q, Simd::load(residual + residual_offset[m] + b * Simd::bytes));
+        }
+        q = e.stored(q);
+        uint8_t *const to = output + out_offset[m] + b * Simd::bytes;
+        if (left >= Simd::bytes) {
+          Simd::store(to, q);
+        } else if (left > 0) {
+          Simd::store_head(to, q, left);
+        }
+      });
+    });
+  } else {
+    constexpr int at_once = 4 / NV;  // positions of one register of bytes
+    constexpr int pieces = NV * Simd::chunks / 4;  // 16-byte pieces a position; 0 where a piece holds two positions
+    unroll<(MR + at_once - 1) / at_once>([&](auto g) EDGEC_LAMBDA {
+      const auto a = [&](auto j) EDGEC_LAMBDA -> V {
+        constexpr int position = decltype(g)::value * at_once + decltype(j)::value / NV;
+        return acc[position < MR ? position : MR - 1][decltype(j)::value % NV];
+      };
+      const auto M = [&](int j) EDGEC_LAMBDA { return multiplier + (j % NV) * step; };
+      V q = e.requantize(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>()), M(0), M(1), M(2), M(3));
+      q = Simd::permute32(order, q);
+      constexpr int first = decltype(g)::value * at_once;
+      if (__builtin_expect(c.q.add != 0, 0)) {
+        q = e.with_residual(q, gather<at_once, pieces>(residual, residual_offset + first, MR - first));
+      }
+      q = e.stored(q);
+      scatter<at_once, pieces, (MR - first < at_once ? MR - first : at_once)>(output, out_offset + first, q, count);
+    });
+  }
+}
+
+// order of a tile: byte register of requantize() to position-major order.
+template <int NV> EDGEC_INLINE V position_order() {
+  alignas(64) int32_t index[Simd::lanes];
+  constexpr int g = NV < 4 ? NV : 4, positions = 4 / g;
+  for (int p = 0; p < positions; p++) {
+    for (int l = 0; l < Simd::chunks; l++) {
+      for (int j = 0; j < g; j++) {
+        index[p * (g * Simd::chunks) + l * g + j] = l * 4 + p * g + j;
+      }
+    }
+  }
+  return Simd::load(index);
+}
+
+template <int MR, int NV> __attribute__((noinline)) void conv(const void *params, uint8_t *const *operands) {
+  const edgec_host_conv &c = *static_cast<const edgec_host_conv *>(params);
+  const Epilogue e(c.q);
+  const V order = position_order<NV>();
+  const int32_t k_bytes = c.segments * c.segment_dwords * (NV * Simd::bytes);
+  for (int32_t block = 0; block < c.channel_blocks; block++) {
+    const int32_t first_channel = block * NV * Simd::lanes;
+    const int32_t count = c.channels - first_channel;
+    const uint8_t *const weights = c.weights + static_cast<intptr_t>(block) * k_bytes;
+    const int32_t *const bias = c.bias + first_channel;
+    const int32_t *const multiplier = c.multiplier + 2 * first_channel;
+    uint8_t *const output = operands[1] + first_channel;
+    const uint8_t *const residual = operands[2] + first_channel;
+    for (int32_t done = 0; done < c.positions;) {
+      const int32_t p = done + MR <= c.positions ? done : c.positions - MR;  // the last tile overlaps the one before it
+      V acc[MR][NV];
+      multiply<MR, NV>(c, operands[0], c.in_offset + p, weights, bias, acc);
+      finish<MR, NV>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+      done = p + MR;
+    }
+  }
+}
+
+}  // namespace
+
+#endif

@@ -1,0 +1,52 @@
+// add, lookup and changes of element of the tiers whose element is a byte, over flat rows.
+#ifndef EDGEC_ELEMENTWISE_U8_H
+#define EDGEC_ELEMENTWISE_U8_H
+
+namespace {
+
+EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
+  const edgec_host_add &p = *static_cast<const edgec_host_add *>(params);
+  const Epilogue e(p.q);
+  const V flip = Simd::set8(0x80);
+  for (int32_t row = 0; row < p.rows; row++) {
+    const uint8_t *const a = operands[0] + static_cast<intptr_t>(row) * p.a_row_bytes;
+    const uint8_t *const b = operands[1] + static_cast<intptr_t>(row) * p.b_row_bytes;
+    uint8_t *const y = operands[2] + static_cast<intptr_t>(row) * p.out_row_bytes;
+    for (int32_t at = 0; at < p.row_elements; at += Simd::bytes) {
+      const V q = e.stored(e.with_residual(Simd::bit_xor(Simd::load(a + at), flip), Simd::load(b + at)));
+      if (p.row_elements - at >= Simd::bytes) {
+        Simd::store(y + at, q);
+      } else {
+        Simd::store_head(y + at, q, p.row_elements - at);
+      }
+    }
+  }
+}
+
+EDGEC_INLINE void lookup_rows(const void *params, uint8_t *const *operands) {
+  const edgec_host_lookup &p = *static_cast<const edgec_host_lookup *>(params);
+  const uint8_t flip = p.kind == EDGEC_KIND_U8 ? 0 : 0x80;
+  for (int32_t row = 0; row < p.rows; row++) {
+    const uint8_t *const x = operands[0] + static_cast<intptr_t>(row) * p.in_row_bytes;
+    uint8_t *const y = operands[1] + static_cast<intptr_t>(row) * p.out_row_bytes;
+    for (int32_t i = 0; i < p.row_elements; i++) {
+      y[i] = static_cast<uint8_t>(p.table[x[i]] ^ flip);
+    }
+  }
+}
+
+// Between S8 and U8, or a copy; touches exactly count bytes.
+EDGEC_INLINE void convert_bytes(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind) {
+  const V flip = Simd::set8(from_kind == to_kind ? 0 : 0x80);
+  int32_t at = 0;
+  for (; at + Simd::bytes <= count; at += Simd::bytes) {
+    Simd::store(to + at, Simd::bit_xor(Simd::load(from + at), flip));
+  }
+  if (at < count) {
+    Simd::store_head(to + at, Simd::bit_xor(Simd::load_head(from + at, count - at), flip), count - at);
+  }
+}
+
+}  // namespace
+
+#endif
