@@ -55,8 +55,9 @@ void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
       const int32_t x0 = ox * p->stride_w - p->pad_left;
       const taps h = taps_inside(x0, p->dilation_w, p->kernel_w, p->in_w);
       const int8_t *w = operands->constant[0];
+      const int8_t *x = operands->input[0]; /* first channel of the group of oc */
+      int32_t left_in_group = out_per_group;
       for (int32_t oc = 0; oc < p->out_c; oc++) {
-        const int8_t *const x = operands->input[0] + (oc / out_per_group) * depth;
         int32_t acc = bias[oc];
         for (int32_t ky = 0; ky < p->kernel_h; ky++) {
           if (ky < v.first || ky >= v.last) {
@@ -72,6 +73,11 @@ void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
           }
         }
         *y++ = edgec_requantize(acc, multiplier[oc], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+        left_in_group--;
+        if (left_in_group == 0) {
+          left_in_group = out_per_group;
+          x += depth;
+        }
       }
     }
   }
