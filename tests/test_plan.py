@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgec import targets
+from edgec.emit import artifact
 from edgec.emit.kernels import Kernel, select
-from edgec.errors import ProgramError
+from edgec.errors import ArtifactError, ProgramError
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ir.verify import verify
@@ -330,3 +331,15 @@ def test_picture_is_well_formed_and_shows_every_buffer(network) -> None:
     bare = Plan(plan.offsets, plan.scratch, plan.arena_bytes, plan.lower_bound)  # as read from an artifact
     assert explain(program, kernels, bare) == plan
     ElementTree.fromstring(plan_picture(program, bare))
+
+
+def test_loading_checks_the_plan() -> None:
+    program = programs.ds_cnn()
+    kernels = kernels_of(program)
+    plan = make_plan(program, kernels)
+    good = artifact.decode(artifact.encode(program, plan, kernels, GENERIC, {}))
+    assert dict(good.plan.offsets) == dict(plan.offsets) and explain(good.program, good.kernels, good.plan).steps == plan.steps
+    for changes in ({"t1": plan.offsets["t0"]}, {"input0": plan.arena_bytes}):
+        bad = replace(plan, offsets=dict(plan.offsets) | changes)
+        with pytest.raises(ArtifactError, match="overlap|outside the arena"):
+            artifact.decode(artifact.encode(program, bad, kernels, GENERIC, {}))

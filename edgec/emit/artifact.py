@@ -16,10 +16,11 @@ import numpy as np
 
 from edgec.emit import cbor
 from edgec.emit.kernels import Kernel, kernel_by_id, packed_constants
-from edgec.errors import ArtifactError
+from edgec.errors import ArtifactError, ProgramError
 from edgec.ir.core import Constant, Op, Port, Program, Tensor
+from edgec.ir.verify import verify
 from edgec.ops import BY_CODE, OPERATORS
-from edgec.plan import ALIGNMENT, Plan
+from edgec.plan import ALIGNMENT, Plan, verify_plan
 from edgec.targets import LAYOUTS, Target
 
 MAGIC = b"EDGC"
@@ -195,9 +196,14 @@ def decode(data: bytes, where: str = "artifact") -> Decoded:
     """
     header, sections, _ = sections_of(bytes(data), where)
     try:
-        return _decode(header, sections)
+        decoded = _decode(header, sections)
+        verify(decoded.program)
+        verify_plan(decoded.program, decoded.kernels, decoded.plan)
+        return decoded
     except ArtifactError:
         raise
+    except ProgramError as error:
+        raise _broken(f"{error.what}: {error.where}: {error.why}", where) from None
     except (KeyError, ValueError, TypeError, IndexError, struct.error) as error:
         raise _broken(f"program or manifest cannot be read: {error}", where) from None
 
@@ -212,8 +218,13 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
     at = 8 + 16 * (input_count + output_count)
     offsets: dict[str, int] = {}
     ports = [[Port(n, t, tuple(s), None if o is None else tuple(o)) for n, t, s, o in described[side]] for side in ("inputs", "outputs")]
+
+    def place(tensor: str, offset: int, nbytes: int) -> None:
+        if nbytes != tensors[tensor].nbytes or offsets.setdefault(tensor, offset) != offset:
+            raise ValueError(f"tensor {tensor} is not of the manifest's size, or lies in two places")
+
     for i, port in enumerate((*ports[0], *ports[1])):
-        offsets[port.tensor] = struct.unpack_from("<I", data, 8 + 16 * i)[0]
+        place(port.tensor, *struct.unpack_from("<II", data, 8 + 16 * i))
     if len(described["ops"]) != op_count or len(ports[0]) != input_count or len(ports[1]) != output_count:
         raise ValueError("program and manifest differ in their numbers of operators or ports")
     ops, kernels, scratch = [], [], {}
@@ -229,7 +240,8 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
         at += 16 + 8 * (n_in + n_out + n_const)
         if (n_in, n_out, n_const, params) != (len(inputs), len(outputs), len(stored), len(operator.fields)):
             raise ValueError(f"operator {name} has other numbers of operands than the manifest says")
-        offsets.update(zip((*inputs, *outputs), pairs[: 2 * (n_in + n_out) : 2], strict=True))
+        for i, tensor in enumerate((*inputs, *outputs)):
+            place(tensor, *pairs[2 * i : 2 * i + 2])
         attrs = dict(zip(operator.fields, struct.unpack_from(f"<{params}i", data, at), strict=True))
         at += 4 * params
         full = [name + c if c.startswith(".") else c for c, _, _ in stored]

@@ -43,6 +43,7 @@ def plan_picture(program: Program, plan: Plan) -> str:
         y = HEIGHT - offset * y_of
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e5e5"/>')
         parts.append(_text(LEFT - 6, y + 4, f"{offset:,}", anchor="end"))
+    labels: list[str] = []
     # Large boxes first, so that small ones stay visible on top of them.
     for t in sorted(life, key=lambda t: (-program.tensors[t].nbytes * (life[t][1] - life[t][0] + 1), plan.offsets[t], t)):
         start, end = life[t]
@@ -55,13 +56,14 @@ def plan_picture(program: Program, plan: Plan) -> str:
         parts.append(_rect(x, y, w, h, f'fill="{colour}" fill-opacity="0.55" stroke="{colour}"', about))
         room = int((w - 6) / 6)
         if h >= 13 and room >= 2:
-            parts.append(_text(x + 3, y + 11, _shortened(t, room), colour="#1b1b1b"))
+            labels.append(_text(x + 3, y + 11, _shortened(t, room), colour="#1b1b1b"))
         if h >= 26 and room >= len(f"{size:,}"):
-            parts.append(_text(x + 3, y + 23, f"{size:,}", colour="#1b1b1b"))
+            labels.append(_text(x + 3, y + 23, f"{size:,}", colour="#1b1b1b"))
     for step, op in enumerate(program.ops):
         at, size = plan.scratch[op.name]
         if size:
             parts.append(_rect(LEFT + (step + 1) * x_of, HEIGHT - (at + size) * y_of, x_of, size * y_of, 'fill="url(#scratch)" stroke="#666"', f"scratch of {op.name}: {size:,} bytes at {at:,}"))
+    parts += labels
     parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{TOP}" y2="{TOP}" stroke="#a4161a" stroke-dasharray="6 4"/>')
     parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT}" y2="{HEIGHT}" stroke="#333"/>')
     every = max(1, round(13 / x_of))
