@@ -25,12 +25,11 @@ from edgec.graph.edit import constant, is_op
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """rounding: "nearest" or "second_order"; search: MSE-optimal weight scales; target: let weights make up for input errors."""
+    """rounding: "nearest" or "second_order"; search: MSE-optimal weight scales."""
 
     rounding: str = "second_order"
     search: bool = True
     bias_correction: bool = True
-    corrected_target: bool = False
 
 
 @dataclass
@@ -107,7 +106,7 @@ class LayerwiseQuantizer:
         shape = weights.shape
         x = parameters[node.inputs[0]]
         outputs = self._run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
-        layer = _round_weights(node, weights, bias, exact[node.inputs[0]], rounded[node.inputs[0]], x, self._output_parameters(node, parameters), options)
+        layer = _round_weights(node, weights, bias, rounded[node.inputs[0]], x, self._output_parameters(node, parameters), options)
         step = (np.float32(x.scale) * layer.scale).astype(np.float64)
         approximations = self._run(node, rounded, (layer.real(), (layer.bias * step).astype(np.float32)))
         if options.bias_correction:
@@ -136,17 +135,14 @@ class LayerwiseQuantizer:
 
 
 def _round_weights(
-    node: ir.Node, weights: np.ndarray, bias: np.ndarray, exact: np.ndarray, rounded: np.ndarray, x: Quantization, y: Quantization | None, options: LayerOptions,
+    node: ir.Node, weights: np.ndarray, bias: np.ndarray, rounded: np.ndarray, x: Quantization, y: Quantization | None, options: LayerOptions,
 ) -> LayerWeights:  # fmt: skip
     rows = as_rows(weights, node)
     groups, transposed = group_count(node), is_op(node, "ConvTranspose")
     floor = smallest_scales(bias, x, y)
     statistics = None
     if options.rounding == "second_order" and not transposed:
-        statistics = so.input_statistics(exact, rounded, node, weights.shape[2:])
-        split = rows.reshape(groups, len(rows) // groups, -1)
-        if options.corrected_target:
-            rows = so.corrected_target(split, statistics).reshape(rows.shape)
+        statistics = so.input_statistics(rounded, node, weights.shape[2:])
     importance = np.ones_like(rows) if statistics is None else statistics.importance(len(rows) // groups) + 1e-12
     scale = channel_scales(rows, importance, floor, search=options.search)
     if transposed and groups > 1:

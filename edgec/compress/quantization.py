@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.calibrate import Calibration, calibrate
+from edgec.compress.calibrate import Calibration, calibrate, channel_reach
+from edgec.compress.equalize import equalize
 from edgec.compress.layerwise import LayerOptions, LayerwiseQuantizer, ensure_bias
 from edgec.compress.observer import Histogram
 from edgec.compress.placement import Group, Placement, fixed_bounds, place
@@ -25,16 +26,16 @@ Progress = Callable[[str, float], None]
 class Options:
     """How far up the ladder to go.
 
-    ranges: "mse" or "minmax"; rounding: "second_order" or "nearest"; bias_correction, weight_search, corrected_target: see
-    LayerOptions; lattice: exact parameters for inputs whose values lie on a grid of at most 256 steps.
+    ranges: "mse" or "minmax"; rounding: "second_order" or "nearest"; bias_correction, weight_search: see
+    LayerOptions; equalize: exponents for activations that dense and that only depthwise layers read, (0, 0) for none; lattice: exact parameters for inputs whose values lie on a grid of at most 256 steps.
     """
 
     ranges: str = "mse"
     rounding: str = "second_order"
     bias_correction: bool = True
     weight_search: bool = True
-    corrected_target: bool = False
     lattice: bool = True
+    equalize: tuple[float, float] = (0.5, 1.0)
 
     def __post_init__(self) -> None:
         for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):
@@ -61,9 +62,14 @@ def quantize(
     placement = place(model.graph)
     ensure_bias(model, placement.layers)
     found = calibrate(model, placement, calibration, progress)
+    if options.equalize != (0.0, 0.0):
+        dense, depthwise = options.equalize
+        equalize(model, channel_reach(model, placement, found.probes), dense=dense, depthwise=depthwise)
+        placement = place(model.graph)
+        found = calibrate(model, placement, calibration, progress)
     report = QuantizationReport(samples=found.samples, probes=len(next(iter(found.probes.values()))))
     parameters = _choose_ranges(placement, found, options, report)
-    layer_options = LayerOptions(options.rounding, options.weight_search, options.bias_correction, options.corrected_target)
+    layer_options = LayerOptions(options.rounding, options.weight_search, options.bias_correction)
     judged = tuple(_judged(v) for v in model.graph.outputs)
     walk = LayerwiseQuantizer(model, placement, found.probes).walk(parameters, layer_options, judged)
     report.layers = walk.layers
@@ -108,6 +114,5 @@ def _range(group: Group, histogram: Histogram, found: Calibration, options: Opti
             exact = lattice_range(distinct)
             if exact is not None:
                 return exact, "lattice"
-    low, high = fixed_bounds(source)
-    assert low <= histogram.low or histogram.count == 0 or len(group.observed) > 1
-    return (minmax_range(histogram), "minmax") if options.ranges == "minmax" else (mse_range(histogram), "mse")
+    bounds = fixed_bounds(source) if len(group.observed) == 1 else (-np.inf, np.inf)
+    return (minmax_range(histogram), "minmax") if options.ranges == "minmax" else (mse_range(histogram, bounds), "mse")

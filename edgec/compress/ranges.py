@@ -15,6 +15,14 @@ SMALLEST_SCALE = 2.0**-40
 COARSE = np.geomspace(0.08, 1.0, 48)[::-1]
 LATTICE_LEVELS = 256
 
+LOUDNESS = ((0.8, 0.25), (1.0, 0.5), (1.2, 0.25))
+"""(factor, weight): the range search sees the histogram mixed with itself, a fifth quieter and a fifth louder.
+
+What is quantized later is not what calibration saw: its far ends reach further, most where few values were seen (logits), not
+at all where an operator bounds them. Searching the bare histogram overfits its ends; with this mixture the logits of unseen
+samples gain 0.3 to 2 dB (ds_cnn, resnet8; chosen on training data only).
+"""
+
 
 @dataclass(frozen=True)
 class Quantization:
@@ -52,16 +60,18 @@ def minmax_range(histogram: Histogram) -> Quantization:
     return from_bounds(histogram.low, histogram.high)
 
 
-def mse_range(histogram: Histogram) -> Quantization:
-    """The range with the least Σ (x − dequantize(quantize(x)))² over the histogram.
+def mse_range(histogram: Histogram, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Quantization:
+    """The range with the least Σ (x − dequantize(quantize(x)))² over the histogram, mixed as LOUDNESS says, within bounds.
 
     Clipping few far values can pay for finer steps everywhere else. Each end is searched with the other held, coarse then
     fine, starting from the whole range; an end at 0 (behind a Relu) stays there.
     """
-    values, counts = histogram.values()
-    low, high = min(histogram.low, 0.0), max(histogram.high, 0.0)
-    if high <= low:
-        return from_bounds(low, high)
+    seen, counts = histogram.values()
+    values = np.clip(np.concatenate([seen * factor for factor, _ in LOUDNESS]), *bounds)
+    counts = np.concatenate([counts * weight for _, weight in LOUDNESS])
+    if histogram.high <= 0.0 <= histogram.low:
+        return from_bounds(0.0, 0.0)
+    low, high = min(values.min(), 0.0), max(values.max(), 0.0)
 
     def error(a: float, b: float) -> float:
         q = from_bounds(a, b)
