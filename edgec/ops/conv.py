@@ -8,7 +8,8 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import Constant, Op, Program, Tensor
-from edgec.ops.base import Operator, bounds_of_dot, single
+from edgec.ops import packing_mve
+from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
 
 GEOMETRY = (
     "in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "kernel_h", "kernel_w",
@@ -142,6 +143,7 @@ class Conv2d(_Windowed):
     opcode, code = "conv2d", 1
     onnx = ("Conv",)
     fields = (*GEOMETRY, "groups", *EPILOGUE)
+    packings = {"c1": CANONICAL, "c16": packing_mve.CONV2D}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["out_c"], a["kernel_h"], a["kernel_w"], a["in_c"] // a["groups"])
@@ -167,7 +169,15 @@ class Conv2d(_Windowed):
         acc = np.concatenate(acc, axis=-1) + bias.astype(np.int64)
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.conv2d_applies(op.attrs))
+
+    def scratch(self, op: Op, kernel: str) -> int:
+        return packing_mve.conv2d_scratch(op.attrs) if kernel.endswith("__mve") else 0
+
     def distance(self, op: Op, kernel: str) -> int | None:
+        if kernel.endswith("__mve"):
+            return packing_mve.conv2d_distance(op.attrs)
         return pixelwise_distance(op.attrs) if kernel.endswith("__ref") else None
 
     def macs(self, op: Op) -> int:

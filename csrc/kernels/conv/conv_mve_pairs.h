@@ -1,0 +1,269 @@
+/* The inner engine of the Helium convolution: pairs of output positions by blocks of four output channels.
+ *
+ * Packed stream of a block, walked by one pointer: eight int32 (the four biases twice), then for each 16 bytes of the window
+ * 4 x 16 weights, then four int32 multipliers, halved. Eight VMLADAVA accumulators are all the even registers there are, so
+ * the biases arrive by one LDM and no low-overhead loop (it needs LR) can be used.
+ *
+ * Requantize is one instruction: multipliers are even (docs/SPEC.md 1.2), and VQRDMLASH computes
+ * (2 * acc * (M / 2) + (zero_point << 32) + 2^31) >> 32, which is the requantize form exactly.
+ */
+#ifndef EDGEC_CONV_MVE_PAIRS_H
+#define EDGEC_CONV_MVE_PAIRS_H
+
+#include "../fixed.h"
+#include "../mve.h"
+
+/* Byte offsets are known to the assembly below. */
+typedef struct edgec_mve_pairs {
+  int32_t zero_point;    /* 0: of the output */
+  int32_t back;          /* 4: added to the input pointers after a block of channels: minus what the window walk added */
+  int32_t blocks;        /* 8: 16-byte blocks of a window, or of one of its three rows */
+  int32_t hop;           /* 12: added to the input pointers between rows; of the three-row walk only */
+  uint16_t place[8];     /* 16: output offsets of channel 0, 1, 2, 3 of the first and second position, interleaved */
+  const int8_t *weights; /* 32: start of the packed stream */
+  int32_t channels;      /* 36: output channels, times two */
+  int32_t input_step;    /* 40: from one pair to the next */
+  int32_t output_step;   /* 44: the same, counted from the end of the last block */
+  int32_t pairs;         /* 48 */
+  const int8_t *first;   /* 52: window of the first position */
+  const int8_t *second;  /* 56: and of the second */
+  int8_t *output;        /* 60 */
+  int16_t low[8];        /* 64: clamp bounds in every lane */
+  int16_t high[8];       /* 80 */
+  int32_t mask[4];       /* 96: minus 2^shift in every lane */
+  int32_t shift;         /* 112: layer shift */
+  int32_t rows;          /* 116: 1 or 3; of the portable form only */
+  int32_t unused[2];     /* 120 */
+} edgec_mve_pairs;
+
+#if defined(__ARM_FEATURE_MVE)
+
+typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
+
+/* r0, r2, r4, r6: channels 0-3 of the first position; r8, r10, r12, lr: of the second. r1 weights, r3 and r5 windows,
+ * r7 output, r9 blocks left, r11 channels left, times two. Every instruction of a block is four bytes: PAIRS_ENTRY counts on it. */
+#define PAIRS_BLOCK             \
+  "vldrb.u8 q4, [r3], #16\n"    \
+  "vldrw.u32 q0, [r1], #64\n"   \
+  "vmladava.s8 r0, q4, q0\n"    \
+  "vldrw.u32 q1, [r1, #-48]\n"  \
+  "vmladava.s8 r2, q4, q1\n"    \
+  "vldrw.u32 q2, [r1, #-32]\n"  \
+  "vmladava.s8 r4, q4, q2\n"    \
+  "vldrw.u32 q3, [r1, #-16]\n"  \
+  "vmladava.s8 r6, q4, q3\n"    \
+  "vldrb.u8 q5, [r5], #16\n"    \
+  "vmladava.s8 r8, q5, q0\n"    \
+  "vmladava.s8 r10, q5, q1\n"   \
+  "vmladava.s8 r12, q5, q2\n"   \
+  "vmladava.s8 lr, q5, q3\n"
+
+/* r0: the job. Its first `bytes` go to the stack, since no register is left to point at them. */
+#define PAIRS_ENTER             \
+  "push {r4-r11, lr}\n"         \
+  "vpush {d8-d15}\n"            \
+  "sub sp, sp, #128\n"          \
+  "vldrw.u32 q0, [r0]\n"        \
+  "vldrw.u32 q1, [r0, #16]\n"   \
+  "vldrw.u32 q2, [r0, #32]\n"   \
+  "vldrw.u32 q3, [r0, #48]\n"   \
+  "vldrh.u16 q7, [r0, #16]\n"   \
+  "vstrw.32 q0, [sp]\n"         \
+  "vstrw.32 q1, [sp, #16]\n"    \
+  "vstrw.32 q2, [sp, #32]\n"    \
+  "vstrw.32 q3, [sp, #48]\n"
+
+#define PAIRS_ENTER_GENERAL     \
+  "vldrw.u32 q0, [r0, #64]\n"   \
+  "vldrw.u32 q1, [r0, #80]\n"   \
+  "vldrw.u32 q2, [r0, #96]\n"   \
+  "vldrw.u32 q3, [r0, #112]\n"  \
+  "vstrw.32 q0, [sp, #64]\n"    \
+  "vstrw.32 q1, [sp, #80]\n"    \
+  "vstrw.32 q2, [sp, #96]\n"    \
+  "vstrw.32 q3, [sp, #112]\n"
+
+/* The walk over one row of 16-byte blocks, unrolled by four, entered in the middle: count and entry replace what the job has. */
+#define PAIRS_ENTRY             \
+  "ldr r2, [r0, #8]\n"          \
+  "rsbs r3, r2, #0\n"           \
+  "and r3, r3, #3\n"            \
+  "movs r4, #56\n"              \
+  "muls r3, r4, r3\n"           \
+  "adr.w r4, 30f\n"             \
+  "orr r4, r4, #1\n"            \
+  "add r4, r4, r3\n"            \
+  "adds r2, r2, #3\n"           \
+  "lsrs r2, r2, #2\n"           \
+  "strd r2, r4, [sp, #8]\n"
+
+#define PAIRS_START             \
+  "ldrd r3, r5, [r0, #52]\n"    \
+  "ldr r7, [r0, #60]\n"         \
+  "10:\n"                       \
+  "ldrd r1, r11, [sp, #32]\n"   \
+  "20:\n"                       \
+  "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}\n"
+
+#define PAIRS_WALK              \
+  "ldr r9, [sp, #8]\n"          \
+  "ldr pc, [sp, #12]\n"         \
+  "30:\n"                       \
+  ".rept 4\n" PAIRS_BLOCK ".endr\n" \
+  "subs r9, r9, #1\n"           \
+  "bgt 30b\n"
+
+#define PAIRS_ROW(label)        \
+  "ldr r9, [sp, #8]\n"          \
+  label ":\n"                   \
+  ".rept 3\n" PAIRS_BLOCK ".endr\n" \
+  "subs r9, r9, #3\n"           \
+  "bgt " label "b\n"
+
+#define PAIRS_HOP               \
+  "ldr r9, [sp, #12]\n"         \
+  "add r3, r3, r9\n"            \
+  "add r5, r5, r9\n"
+
+#define PAIRS_WALK_ROWS PAIRS_ROW("31") PAIRS_HOP PAIRS_ROW("32") PAIRS_HOP PAIRS_ROW("33")
+
+#define PAIRS_GATHER            \
+  "vmov q0[2], q0[0], r0, r4\n" \
+  "vldrw.u32 q2, [r1], #16\n"   \
+  "vmov q0[3], q0[1], r2, r6\n" \
+  "ldrd r0, r2, [sp]\n"         \
+  "vmov q1[2], q1[0], r8, r12\n" \
+  "add r3, r3, r2\n"            \
+  "vmov q1[3], q1[1], r10, lr\n" \
+  "add r5, r5, r2\n"
+
+#define PAIRS_SHIFT             \
+  "ldr r2, [sp, #112]\n"        \
+  "vldrw.u32 q3, [sp, #96]\n"   \
+  "vqshl.s32 q0, r2\n"          \
+  "vqshl.s32 q1, r2\n"          \
+  "vand q0, q0, q3\n"           \
+  "vand q1, q1, q3\n"
+
+#define PAIRS_REQUANTIZE        \
+  "vqrdmlash.s32 q0, q2, r0\n"  \
+  "vqrdmlash.s32 q1, q2, r0\n"  \
+  "vqmovnb.s32 q0, q0\n"        \
+  "vqmovnt.s32 q0, q1\n"
+
+#define PAIRS_CLAMP             \
+  "vldrw.u32 q1, [sp, #64]\n"   \
+  "vldrw.u32 q2, [sp, #80]\n"   \
+  "vmax.s16 q0, q0, q1\n"       \
+  "vmin.s16 q0, q0, q2\n"
+
+#define PAIRS_SATURATE "vqmovnb.s16 q0, q0\n"
+
+#define PAIRS_STORE "vstrb.16 q0, [r7, q7]\n"
+
+#define PAIRS_STORE_TAIL        \
+  "vctp.16 r11\n"               \
+  "vpst\n"                      \
+  "vstrbt.16 q0, [r7, q7]\n"
+
+#define PAIRS_LEAVE             \
+  "subs r11, r11, #8\n"         \
+  "add r7, r7, #4\n"            \
+  "bgt 20b\n"                   \
+  "ldrd r0, r2, [sp, #40]\n"    \
+  "ldr r4, [sp, #48]\n"         \
+  "add r3, r3, r0\n"            \
+  "add r5, r5, r0\n"            \
+  "add r7, r7, r2\n"            \
+  "subs r4, r4, #1\n"           \
+  "str r4, [sp, #48]\n"         \
+  "bgt 10b\n"                   \
+  "add sp, sp, #128\n"          \
+  "vpop {d8-d15}\n"             \
+  "pop {r4-r11, pc}\n"
+
+#define PAIRS_FUNCTION(name, text) \
+  static __attribute__((naked, noinline)) void name(const edgec_mve_pairs *job __attribute__((unused))) { __asm__ volatile(text); }
+
+/* Clamp bounds are int8's own and channels come in fours. */
+PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+
+/* Any number of channels. */
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
+
+/* Any number of channels, any clamp, any layer shift. */
+PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_SHIFT PAIRS_REQUANTIZE
+                                  PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
+
+/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
+PAIRS_FUNCTION(pairs_rows_plain, PAIRS_ENTER PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+
+PAIRS_FUNCTION(pairs_rows_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER PAIRS_SHIFT PAIRS_REQUANTIZE
+                                       PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
+
+static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
+  const int general = job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0;
+  if (job->rows == 3) {
+    if (general || job->channels % 8 != 0) {
+      pairs_rows_general(job);
+    } else {
+      pairs_rows_plain(job);
+    }
+  } else if (general) {
+    pairs_general(job);
+  } else if (job->channels % 8 != 0) {
+    pairs_tail(job);
+  } else {
+    pairs_plain(job);
+  }
+}
+
+#else
+
+static int32_t edgec_mve_word(const int8_t *at) {
+  const uint8_t *const b = (const uint8_t *)at;
+  return (int32_t)((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
+}
+
+/* The sum of one channel over one window. weights: of that channel in the first block of 16. */
+static int32_t pairs_sum(const edgec_mve_pairs *job, const int8_t *x, const int8_t *weights, int32_t acc) {
+  for (int32_t row = 0; row < job->rows; row++) {
+    for (int32_t block = 0; block < job->blocks; block++) {
+      for (int32_t i = 0; i < EDGEC_MVE_BLOCK; i++) {
+        acc = edgec_mac(acc, x[i], weights[i]);
+      }
+      x += EDGEC_MVE_BLOCK;
+      weights += 4 * EDGEC_MVE_BLOCK;
+    }
+    x += job->hop;
+  }
+  return acc;
+}
+
+static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
+  const int32_t stream = 32 + 64 * job->rows * job->blocks + 16;
+  const int32_t blocks = (job->channels + 7) / 8;
+  for (int32_t pair = 0; pair < job->pairs; pair++) {
+    int8_t *y = job->output + pair * (job->output_step + 4 * blocks);
+    const int8_t *weights = job->weights;
+    for (int32_t left = job->channels; left > 0; left -= 8) {
+      int8_t result[8]; /* stored together, as the assembly does: the output may overlap the input */
+      for (int32_t i = 0; i < 8; i++) {
+        const int8_t *const x = (i % 2 == 0 ? job->first : job->second) + pair * job->input_step;
+        const int32_t bias = edgec_mve_word(weights + i / 2 * 4);
+        const int32_t multiplier = 2 * edgec_mve_word(weights + stream - 16 + i / 2 * 4);
+        result[i] = edgec_requantize(pairs_sum(job, x, weights + 32 + i / 2 * EDGEC_MVE_BLOCK, bias), multiplier, job->shift,
+                                     job->zero_point, job->low[0], job->high[0]);
+      }
+      for (int32_t i = 0; i < 8 && i < left; i++) {
+        y[job->place[i]] = result[i];
+      }
+      y += 4;
+      weights += stream;
+    }
+  }
+}
+
+#endif
+
+#endif

@@ -1,0 +1,54 @@
+/* Small pieces that the Helium kernels share, each with a portable form for every other machine. */
+#ifndef EDGEC_MVE_H
+#define EDGEC_MVE_H
+
+#include <stdint.h>
+
+enum { EDGEC_MVE_BLOCK = 16 }; /* bytes of a vector: activations and weights are walked in blocks of it */
+
+static inline int32_t edgec_mve_round_up(int32_t value, int32_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+#if defined(__ARM_FEATURE_MVE)
+
+/* Copy bytes (0 and up); nothing beyond either end is touched. */
+static inline void edgec_mve_copy(int8_t *to, const int8_t *from, int32_t bytes) {
+  __asm__ volatile(
+      "wlstp.8 lr, %[n], 2f\n"
+      "1: vldrb.u8 q0, [%[from]], #16\n"
+      "vstrb.8 q0, [%[to]], #16\n"
+      "letp lr, 1b\n"
+      "2:\n"
+      : [to] "+r"(to), [from] "+r"(from)
+      : [n] "r"(bytes)
+      : "q0", "lr", "memory");
+}
+
+static inline void edgec_mve_fill(int8_t *to, int32_t value, int32_t bytes) {
+  __asm__ volatile(
+      "vdup.8 q0, %[value]\n"
+      "wlstp.8 lr, %[n], 2f\n"
+      "1: vstrb.8 q0, [%[to]], #16\n"
+      "letp lr, 1b\n"
+      "2:\n"
+      : [to] "+r"(to)
+      : [n] "r"(bytes), [value] "r"(value)
+      : "q0", "lr", "memory");
+}
+
+#else
+
+static inline void edgec_mve_copy(int8_t *to, const int8_t *from, int32_t bytes) {
+  for (int32_t i = 0; i < bytes; i++) {
+    to[i] = from[i];
+  }
+}
+
+static inline void edgec_mve_fill(int8_t *to, int32_t value, int32_t bytes) {
+  for (int32_t i = 0; i < bytes; i++) {
+    to[i] = (int8_t)value;
+  }
+}
+
+#endif
+
+#endif

@@ -1,0 +1,183 @@
+"""What the Helium kernels need of the compiler: packed constants, scratch sizes, and how far outputs may overlap inputs.
+
+The C files say how the layouts are walked: csrc/kernels/conv/conv_mve_pairs.h, conv_mve_patches.h and
+csrc/kernels/dense/dense_mve.c. `conv2d_distance` replays the order of reads and writes of csrc/kernels/conv/conv_mve.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from edgec.ir.core import Op
+from edgec.ops.base import Packing
+
+BLOCK = 16
+"""Bytes of a vector."""
+COLUMN_TARGET, COLUMNS_MAX = 640, 8
+WINDOW_MAX = 0x7FFF0
+NOTHING = np.zeros(0, np.int8)
+"""Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""
+
+
+def _round_up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple
+
+
+def _padded(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """values int8 or int32 [n, k] in the corner of zeros [rows, columns]."""
+    out = np.zeros((rows, columns), values.dtype)
+    out[: values.shape[0], : values.shape[1]] = values
+    return out
+
+
+def pack_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, channels: int, order: list[int], repeats: int) -> np.ndarray:
+    """The stream of blocks of `channels` output channels: biases, weights by 16 bytes of the window, halved multipliers.
+
+    Args:
+        weights: int8 [out, K]; bias, multiplier: int32 [out].
+        order: the channel of each multiplier within a block; repeats: how often a block's biases are stored.
+
+    Returns: int8 [stream]; int32 values little-endian.
+    """
+    rows, depth = _round_up(weights.shape[0], channels), _round_up(weights.shape[1], BLOCK)
+    w = _padded(weights.astype(np.int8), rows, depth).reshape(-1, channels, depth // BLOCK, BLOCK).transpose(0, 2, 1, 3)
+    b = _padded(bias.reshape(-1, 1).astype("<i4"), rows, 1).reshape(-1, channels)
+    m = _padded((multiplier // 2).reshape(-1, 1).astype("<i4"), rows, 1).reshape(-1, channels)[:, order]
+    parts = [np.tile(b, repeats).view(np.int8), w.reshape(w.shape[0], -1), np.ascontiguousarray(m).view(np.int8)]
+    return np.concatenate(parts, axis=1).reshape(-1)
+
+
+def unpack_rows(stream: np.ndarray, out: int, depth: int, channels: int, order: list[int], repeats: int) -> list[np.ndarray]:
+    """The inverse of pack_rows: weights int8 [out, depth], bias and multiplier int32 [out]."""
+    blocks, padded = _round_up(out, channels) // channels, _round_up(depth, BLOCK)
+    head = 4 * channels * repeats
+    block = stream.reshape(blocks, head + channels * padded + 4 * channels)
+    w = block[:, head : head + channels * padded].reshape(blocks, padded // BLOCK, channels, BLOCK).transpose(0, 2, 1, 3)
+    b = np.ascontiguousarray(block[:, : 4 * channels]).view("<i4")
+    m = np.empty((blocks, channels), np.int32)
+    m[:, order] = 2 * np.ascontiguousarray(block[:, head + channels * padded :]).view("<i4")
+    return [w.reshape(-1, padded)[:out, :depth], b.reshape(-1)[:out].astype(np.int32), m.reshape(-1)[:out]]
+
+
+PAIRS = {"channels": 4, "order": [0, 1, 2, 3], "repeats": 2}
+DENSE = {"channels": 8, "order": [0, 2, 4, 6, 1, 3, 5, 7], "repeats": 1}
+
+
+def _pack_conv2d(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    weights, bias, multiplier = values
+    return [pack_rows(weights.reshape(weights.shape[0], -1), bias, multiplier, **PAIRS), NOTHING, NOTHING]
+
+
+def _unpack_conv2d(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    a = op.attrs
+    depth = a["kernel_h"] * a["kernel_w"] * a["in_c"] // a["groups"]
+    return unpack_rows(np.asarray(values[0], np.int8), a["out_c"], depth, **PAIRS)
+
+
+CONV2D = Packing("c16", _pack_conv2d, _unpack_conv2d)
+
+
+def conv2d_applies(a: Mapping[str, int]) -> bool:
+    return a["groups"] == 1 and a["kernel_h"] * a["kernel_w"] * a["in_c"] <= WINDOW_MAX and a["out_c"] <= 0x7FFF
+
+
+def _columns(a: Mapping[str, int]) -> int:
+    """Columns in scratch; 0 where no window is ever gathered."""
+    if a["kernel_h"] == a["kernel_w"] == 1 and a["in_c"] % BLOCK == 0:
+        return 0
+    padded = _round_up(a["kernel_h"] * a["kernel_w"] * a["in_c"], BLOCK)
+    return min(max(COLUMN_TARGET // padded // 2 * 2, 2), COLUMNS_MAX)
+
+
+def conv2d_scratch(a: Mapping[str, int]) -> int:
+    """Bytes of columns, and a block to spare behind them."""
+    columns = _columns(a)
+    return columns * _round_up(a["kernel_h"] * a["kernel_w"] * a["in_c"], BLOCK) + BLOCK if columns else 0
+
+
+def _interior(size: int, out: int, reach: int, stride: int, pad: int) -> tuple[int, int]:
+    """First, and one past the last, output position whose window lies inside the input."""
+    end = 0 if size + pad < reach else min(max((size + pad - reach) // stride + 1, 0), out)
+    return -(-pad // stride), end
+
+
+def _runs(a: Mapping[str, int]) -> Iterator[tuple[int, int, bool]]:
+    """(first position, number, straight from the tensor) in the order of the kernel; gathered positions one by one."""
+    pointwise = a["kernel_h"] == a["kernel_w"] == 1
+    padded = _round_up(a["kernel_h"] * a["kernel_w"] * a["in_c"], BLOCK)
+    straight = a["kernel_h"] == a["kernel_w"] == 3 and a["dilation_h"] == a["dilation_w"] == 1 and a["in_c"] % BLOCK == 0
+    top, bottom = _interior(a["in_h"], a["out_h"], (a["kernel_h"] - 1) * a["dilation_h"] + 1, a["stride_h"], a["pad_top"])
+    left, right = _interior(a["in_w"], a["out_w"], (a["kernel_w"] - 1) * a["dilation_w"] + 1, a["stride_w"], a["pad_left"])
+    flat = a["stride_w"] == a["stride_h"] == 1 and a["out_w"] == a["in_w"]
+    position, total = 0, a["out_h"] * a["out_w"]
+    while position < total:
+        oy, ox = divmod(position, a["out_w"])
+        run = 0
+        if pointwise:
+            step = a["stride_w"] * a["in_c"]
+            at = oy * a["stride_h"] * a["in_w"] * a["in_c"] + ox * step
+            left_over = a["in_h"] * a["in_w"] * a["in_c"] - padded - at
+            run = min(left_over // step + 1 if left_over >= 0 else 0, (a["out_h"] - oy) * a["out_w"] - ox if flat else a["out_w"] - ox)
+        elif straight and top <= oy < bottom and left <= ox < right:
+            run = (right - ox) // 2 * 2
+        yield position, max(run, 1), run > 0
+        position += max(run, 1)
+
+
+def _first_reads(a: Mapping[str, int]) -> np.ndarray:
+    """For each output position, the first byte of the input that its window reads."""
+
+    def first(out: str, stride: str, pad: str, dilation: str) -> np.ndarray:
+        origin = np.arange(a[out]) * a[stride] - a[pad]
+        return np.where(origin < 0, origin + -(origin // a[dilation]) * a[dilation], origin)
+
+    rows, cols = first("out_h", "stride_h", "pad_top", "dilation_h"), first("out_w", "stride_w", "pad_left", "dilation_w")
+    return ((rows[:, None] * a["in_w"] + cols[None, :]) * a["in_c"]).reshape(-1)
+
+
+def conv2d_distance(a: Mapping[str, int]) -> int:
+    """Least input − output offset: no byte is written before the last read of the input byte that lies there."""
+    return _conv2d_distance(tuple(sorted(a.items())))
+
+
+@lru_cache(maxsize=1024)
+def _conv2d_distance(items: tuple[tuple[str, int], ...]) -> int:
+    a = dict(items)
+    out_c, columns = a["out_c"], _columns(a)
+    before_last = (out_c - 1) // 4 * 4  # channels written before the last block of four reads the window again
+    first = _first_reads(a)
+    events: list[tuple[bool, int]] = []  # (is write, end of the bytes written or first byte read), in order
+    waiting, end = 0, 0
+
+    def flush() -> None:
+        nonlocal waiting
+        if waiting:
+            events.append((True, end * out_c))
+            waiting = 0
+
+    for position, count, straight in _runs(a):
+        if straight:
+            flush()
+            for p in range(position, position + count, 2):
+                last = min(p + 1, position + count - 1)
+                read = int(min(first[p], first[last]))
+                if before_last:
+                    events += [(False, read), (True, last * out_c + before_last)]
+                events += [(False, read), (True, (last + 1) * out_c)]
+        else:
+            events.append((False, int(first[position])))
+            waiting += 1
+        end = position + count
+        if waiting == columns:
+            flush()
+    flush()
+    least, needed = None, -a["in_h"] * a["in_w"] * a["in_c"]
+    for is_write, at in reversed(events):
+        if not is_write:
+            least = at if least is None else min(least, at)
+        elif least is not None:
+            needed = max(needed, at - least)
+    return needed
