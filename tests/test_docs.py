@@ -1,0 +1,198 @@
+"""The documents are true: HACKING's walkthrough works as written, tables are those of the registry, structs follow `fields`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgec import errors
+from edgec.emit.kernels import all_kernels, kernel_by_id
+from edgec.ops import BY_CODE, OPERATORS
+from tests.models import ROOT
+
+STEP = re.compile(r"<!-- (create|append|insert) (\S+)(?: (before|after): (.*?))? -->\n```\w+\n(.*?)```\n", re.DOTALL)
+
+
+def steps() -> list[tuple[str, str, str, str, str]]:
+    """(verb, file, before or after, anchor, text) of every marked block of HACKING.md, in order."""
+    found = STEP.findall((ROOT / "HACKING.md").read_text())
+    assert len(found) == (ROOT / "HACKING.md").read_text().count("\n<!-- "), "a step of HACKING.md is not understood"
+    return found
+
+
+def perform(step: tuple[str, str, str, str, str], tree: Path) -> None:
+    """Do to a tree what the document says."""
+    verb, name, side, anchor, block = step
+    path = tree / name
+    if verb == "create":
+        assert not path.exists(), f"{name} exists already: HACKING.md must walk through another operator"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(block)
+        return
+    text = path.read_text()
+    if verb == "append":
+        path.write_text(text + block)
+        return
+    if all(line in text.splitlines() for line in block.splitlines() if line):
+        return  # the walkthrough's function is part of edgec by now, and stands there as the document has it
+    assert text.count(anchor) == 1, f"{anchor!r} is {text.count(anchor)} times in {name}"
+    at = text.index(anchor)
+    at = text.rindex("\n", 0, at) + 1 if side == "before" else text.index(anchor) + len(anchor)
+    path.write_text(text[:at] + ("" if side == "before" else "\n") + (block if side == "before" else block.rstrip("\n")) + text[at:])
+
+
+def tree_hashes(tree: Path) -> dict[str, str]:
+    files = (p for p in tree.rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.suffix != ".so")
+    return {str(p.relative_to(tree)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+USE_THEM = '''
+import numpy as np, onnx, onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+import edgec
+from edgec import run
+from edgec.ir import interp
+from edgec.ops import OPERATORS
+from edgec.emit.kernels import select
+from edgec.emit.artifact import encode
+from edgec.plan import make_plan
+from edgec.targets import load
+from tests import native
+
+rng = np.random.default_rng(0)
+# Both operators in one network, from ONNX: bytes of the C runtime are the interpreter's, numbers are ONNX Runtime's.
+weights = numpy_helper.from_array(rng.normal(size=(12, 5)).astype(np.float32), "w")
+graph = helper.make_graph(
+    [helper.make_node("HardSwish", ["x"], ["h"], name="swish"), helper.make_node("MatMul", ["h", "w"], ["m"], name="dense"),
+     helper.make_node("Hardmax", ["m"], ["y"], name="hardmax", axis=-1)],
+    "walk", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 12])], [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])], [weights])
+model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
+x = rng.normal(scale=3, size=(200, 12)).astype(np.float32)
+artifact = edgec.compile(model, "generic-c", calibration=x)
+assert [op.opcode for op in artifact.program.ops] == ["lookup", "dense", "hardmax"], artifact.program.ops
+y = run.on_interpreter(artifact, x)
+want = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
+agreement = (y.argmax(1) == want.argmax(1)).mean()
+assert agreement > 0.9 and np.allclose(y.max(1), 1, atol=0.01), agreement
+
+def check(program, kernels, plan, count):
+    for seed in range(count):
+        r = np.random.default_rng(seed)
+        values = {p.tensor: r.integers(-5, 6, program.tensors[p.tensor].size).astype(np.int8) for p in program.inputs}
+        got = native.run_in_arena(program, kernels, plan, values)
+        for name, value in interp.run(program, values).items():
+            assert (got[name] == value.reshape(-1)).all(), program.name
+
+check(artifact.program, artifact.kernels, artifact.plan, 20)
+for program in OPERATORS["hardmax"].cases():
+    kernels = [select(op, load("generic-c")) for op in program.ops]
+    check(program, kernels, make_plan(program, kernels), 5)
+from edgec.emit.cgen import parameter_struct
+assert parameter_struct("hardmax", "hardmax") == "edgec_hardmax_params"
+print("the walkthrough is true")
+'''
+
+
+def test_hacking_walkthrough(tmp_path, needs_tool):
+    """The steps, as written, add HardSwish in one place and Hardmax in three, and both work."""
+    needs_tool("gcc", "gcc")
+    tree = tmp_path / "edgec"
+    for part in ("edgec", "csrc", "tests"):
+        shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__", "networks"))
+    before = tree_hashes(tree)
+    (one, rest) = (steps()[:2], steps()[2:])
+    for step in one:
+        perform(step, tree)
+    now = tree_hashes(tree)
+    assert {name for name in now if now[name] != before.get(name)} <= {"edgec/ops/unary.py"}
+    for step in rest:
+        perform(step, tree)
+    after = tree_hashes(tree)
+    assert {re.sub(r"(csrc/kernels/hardmax|edgec/ops)/.*", r"\1", name) for name in after if after[name] != now.get(name)} == {
+        "edgec/ops",
+        "csrc/kernels/hardmax",
+        "csrc/kernels/kernels.inc",
+    }
+    environment = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1])\n" + USE_THEM, str(tree)]
+    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "the walkthrough is true" in done.stdout, done.stdout + done.stderr
+
+
+def test_parameter_structs_follow_fields(tmp_path, needs_tool):
+    """The C compiler agrees: member i of an operator's struct is field i, an int32 at offset 4·i, and nothing follows."""
+    from edgec.emit.cgen import parameter_struct
+
+    compiler = needs_tool("gcc", "gcc")
+    families = {k.opcode: k.family for k in all_kernels()}
+    lines = [f'#include "kernels/{family}/{family}.h"' for family in sorted(set(families.values()))]
+    for opcode, operator in OPERATORS.items():
+        struct = parameter_struct(families[opcode], opcode)
+        lines.append(f"typedef char {opcode}_size[sizeof({struct}) == {4 * len(operator.fields)} ? 1 : -1];")
+        for i, name in enumerate(operator.fields):
+            lines.append(f"typedef char {opcode}_{name}[offsetof({struct}, {name}) == {4 * i} && sizeof((({struct} *)0)->{name}) == 4 ? 1 : -1];")
+    source = tmp_path / "fields.c"
+    source.write_text("\n".join([*lines, ""]))
+    done = subprocess.run([compiler, "-std=c99", "-fsyntax-only", "-I", str(ROOT / "csrc"), str(source)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("opcode", sorted(OPERATORS))
+def test_every_opcode_has_a_reference_kernel_and_cases(opcode):
+    operator = OPERATORS[opcode]
+    assert any(k.opcode == opcode and k.isa == "ref" and k.id == operator.code << 8 for k in all_kernels())
+    assert sum(1 for _ in operator.cases()) >= 1
+
+
+def test_kernels_inc_is_consistent():
+    """Ids are unique and carry the opcode's number; descriptors in the sources have the same ids."""
+    kernels = all_kernels()
+    assert len({k.id for k in kernels}) == len({k.symbol for k in kernels}) == len(kernels)
+    for kernel in kernels:
+        assert BY_CODE[kernel.id >> 8].opcode == kernel.opcode and kernel_by_id(kernel.id) == kernel
+        source = (ROOT / "csrc" / "kernels" / kernel.files[-1]).read_text()
+        found = re.search(rf"{kernel.symbol}_kernel = \{{\s*(0x[0-9a-f]+)", source)
+        assert found is None or int(found[1], 16) == kernel.id, kernel.symbol
+
+
+def test_operator_table_is_current():
+    done = subprocess.run([sys.executable, "scripts/operator_table.py", "--check"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_error_codes_of_the_specification():
+    """Exit codes and status codes in docs/SPEC.md 5 are those of errors.py and edgec.h."""
+    text = (ROOT / "docs" / "SPEC.md").read_text()
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EdgecError)]
+    for kind in kinds:
+        assert f"| {kind.exit_code} | `{kind.__name__}` |" in text, kind
+    statuses = re.findall(r"(EDGEC_(?:OK|ERROR_\w+)) = (\d+)", (ROOT / "csrc" / "runtime" / "edgec.h").read_text())
+    assert len(statuses) > 10
+    for name, value in statuses:
+        assert f"| {value} | `{name}` |" in text, name
+
+
+@pytest.mark.parametrize("document", ["README.md", "HACKING.md", "docs/SPEC.md", "docs/DESIGN.md"])
+def test_documents_name_files_that_exist(document):
+    """Links, and paths in backticks that start with a folder of the project."""
+    path = ROOT / document
+    text = path.read_text()
+    names = [path.parent / link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
+    names += [ROOT / name for name in re.findall(r"`((?:edgec|csrc|tests|docs|examples|bench|scripts)/[\w./]*)`", text) if "hardmax" not in name]
+    missing = [str(name) for name in names if not name.exists() and not name.match("bench/results*") and "dense_dsp" not in str(name)]
+    assert not missing, f"{document} names {missing}"
+
+
+def test_make_help_lists_every_target():
+    text = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split()
+    listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+    for target in targets:
+        assert f"make {target} " in listed, target
