@@ -52,7 +52,7 @@ bool is_narrow(const int32_t *multiplier, int count) {
 }
 
 PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers, int first, int count, int segments, int dwords,
-                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow) {
+                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow, bool halves) {
   const int block_channels = registers * tier.lanes;
   const int blocks = (count + block_channels - 1) / block_channels;
   const size_t channels = static_cast<size_t>(blocks * block_channels);
@@ -66,7 +66,7 @@ PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers
       for (int d = 0; d < dwords; d++) {
         for (int n = 0; n < registers; n++) {
           for (int lane = 0; lane < tier.lanes; lane++) {
-            const int within = channel_of(tier, registers, n, lane);
+            const int within = channel_of(tier, registers, n, halves ? lane % (tier.lanes / 2) : lane);
             const int c = block * block_channels + within;
             int taps[4] = {0, 0, 0, 0};
             for (int i = 0; i < tier.group && c < count; i++) {
@@ -82,10 +82,11 @@ PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers
       std::vector<int32_t> lanes(static_cast<size_t>(tier.lanes), 0);
       const size_t at = static_cast<size_t>((block * registers + n) * tier.lanes);
       for (int lane = 0; lane < tier.lanes; lane++) {
-        const int within = channel_of(tier, registers, n, lane);
+        const int within = channel_of(tier, registers, n, halves ? lane % (tier.lanes / 2) : lane);
         const int c = block * block_channels + within;
         if (c < count) {
-          biases[at + static_cast<size_t>(lane)] = corrected(tier, bias[first + c], sums[static_cast<size_t>(within)]);
+          const int64_t sum = halves ? sums[static_cast<size_t>(within)] / 2 : sums[static_cast<size_t>(within)];
+          biases[at + static_cast<size_t>(lane)] = corrected(tier, bias[first + c], sum);
           lanes[static_cast<size_t>(lane)] = narrow ? 2 * multiplier[first + c] : multiplier[first + c];
         }
       }

@@ -25,8 +25,9 @@ int channel_of(const edgec_host_tier &tier, int registers, int n, int lane);
 bool is_narrow(const int32_t *multiplier, int count);
 
 // For edgec_host_conv: channels [first, first + blocks·NV·lanes), of which those beyond `count` are zero.
+// halves: the channels of the lower half of the lanes are repeated in the upper.
 PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers, int first, int count, int segments, int dwords,
-                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow);
+                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow, bool halves);
 
 // For edgec_host_depthwise. weight(channel, tap row, column): 0 outside the window. Row r of `rows_at_once` sees the taps shifted by r.
 // bias(channel), multiplier(channel) for channel < pitch.

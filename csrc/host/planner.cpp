@@ -491,7 +491,7 @@ class Planner {
 
     for (int g = 0; g < w.groups; g++) {
       const int group_first = g * out_per_group;
-      for (const Part &part : split_channels(static_cast<int>(in_offset.size()), static_cast<int>(segments.size()) * dwords, out_per_group)) {
+      for (const Part &part : split_channels(static_cast<int>(in_offset.size()), static_cast<int>(segments.size()) * dwords, out_per_group, node.out_view.w % 2 == 0)) {
         edgec_host_conv c{};
         const int first = group_first + part.first * tier_.lanes;
         const int there = std::min(out_per_group - part.first * tier_.lanes, part.blocks * part.tile->registers * tier_.lanes);
@@ -504,16 +504,18 @@ class Planner {
         c.in_offset = in_at;
         c.out_offset = out_at;
         c.residual_offset = residual_at;
-        const PackedConstants packed = pack_conv(plan_, tier_, part.tile->registers, first, there, c.segments, dwords, weight, r.words(1), r.words(2), narrow);
+        const PackedConstants packed = pack_conv(plan_, tier_, part.tile->registers, first, there, c.segments, dwords, weight, r.words(1), r.words(2), narrow,
+                                                 part.tile->halves == 2);
         c.weights = packed.weights;
         c.bias = packed.bias;
         c.multiplier = packed.multiplier;
         c.channels = std::min(until - first, part.blocks * part.tile->registers * tier_.lanes);
+        c.pair_bytes = in.offset(0, w.stride_w) - in.offset(0, 0);
         c.q = node.q;
         c.q.narrow = narrow;
         c.q.kind = out.kind;
         add_step(part.tile->run, plan_.keep(c), node.record,
-                 node.name + " " + std::to_string(part.tile->rows) + "x" + std::to_string(part.tile->registers * tier_.lanes));
+                 node.name + " " + std::to_string(part.tile->rows) + "x" + std::to_string(part.tile->registers * tier_.lanes / part.tile->halves));
         use(0, node.in_version[0], g * depth * element);
         use(1, node.out_version, first * out.element());
         use(2, node.residual >= 0 ? node.residual_version : node.in_version[0], node.residual >= 0 ? first * element : 0);
@@ -537,14 +539,15 @@ class Planner {
   // epilogue, times the tiles; a tile may be wider than what is left of the channels.
   static double tile_cost(const edgec_host_tile &tile, int positions, int dwords) {
     const double tiles = (positions + tile.rows - 1) / tile.rows;
-    const double dots = std::max({static_cast<double>(tile.rows * tile.registers), tile.registers + tile.rows / 2.0, 4.0});
-    return tiles * (dwords * (dots + 0.3) + 4.0 * tile.rows * tile.registers + 14.0);
+    const double registers = static_cast<double>(tile.rows * tile.registers) / tile.halves;
+    const double dots = std::max({registers, tile.registers + tile.rows / 2.0, 4.0});
+    return tiles * (dwords * (dots + 0.3) + 4.0 * registers + 14.0);
   }
 
-  const edgec_host_tile *best_tile(int registers, int positions, int dwords, double &cost) const {
+  const edgec_host_tile *best_tile(int registers, int positions, int dwords, bool halves, double &cost) const {
     const edgec_host_tile *best = nullptr;
     for (const edgec_host_tile *t = tier_.tiles; t->rows != 0; t++) {
-      if (t->registers != registers || t->rows > positions) {
+      if (t->registers != registers || t->rows > positions || (t->halves == 2 && !halves)) {
         continue;
       }
       const double c = tile_cost(*t, positions, dwords);
@@ -556,7 +559,8 @@ class Planner {
     return best;
   }
 
-  std::vector<Part> split_channels(int positions, int dwords, int channels) const {
+  // even: the positions of a row come in pairs.
+  std::vector<Part> split_channels(int positions, int dwords, int channels, bool even) const {
     const int needed = (channels + tier_.lanes - 1) / tier_.lanes;
     std::vector<Part> best;
     double best_cost = 0;
@@ -566,7 +570,7 @@ class Planner {
       for (int first = 0, width = option / 2; first < needed;) {
         const int left = needed - first;
         double cost = 0;
-        const edgec_host_tile *const tile = best_tile(width, positions, dwords, cost);
+        const edgec_host_tile *const tile = best_tile(width, positions, dwords, even && channels <= tier_.lanes / 2, cost);
         const int blocks = left >= width ? left / width : option % 2 == 1 && 2 * left > width ? 1 : 0;
         if (tile == nullptr || blocks == 0) {
           width /= 2;

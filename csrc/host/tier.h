@@ -23,6 +23,7 @@ struct edgec_host_requantize {
 };
 
 // Multipliers of a channel block of NV registers: for each register M of the even lanes, then M of the odd lanes moved to even ones.
+// With two positions in a register the channels of the lower half are repeated in the upper.
 // Channel of register n, 128-bit lane l, element i: (n / G * G * lanes) + l * 4G + (n % G) * 4 + i with G = min(NV, 4).
 struct edgec_host_conv {
   int32_t positions;       // output pixels
@@ -34,6 +35,7 @@ struct edgec_host_conv {
   const int32_t *bias;            // [block][NV][lanes]
   const int32_t *multiplier;      // [block][NV][2][lanes]
   int32_t channels;               // elements stored for each position, over all blocks
+  int32_t pair_bytes;             // from a position to the next, for tiles with two positions in a register
   edgec_host_requantize q;
 };
 
@@ -73,6 +75,7 @@ typedef void (*edgec_host_step)(const void *params, uint8_t *const *operands);
 
 struct edgec_host_tile {
   int32_t rows, registers;  // positions and registers of output channels at once
+  int32_t halves;           // 2: a register holds two neighbouring positions of up to lanes / 2 channels; else 1
   edgec_host_step run;      // edgec_host_conv; operands: input, output, residual
 };
 

@@ -36,6 +36,25 @@ template <int at_once, int pieces, int there> EDGEC_INLINE void scatter(uint8_t 
   }
 }
 
+// Eight positions of up to 8 bytes.
+EDGEC_INLINE V gather_halves(const uint8_t *from, const int32_t *offset) {
+  const auto two = [&](int i) EDGEC_LAMBDA {
+    return _mm_unpacklo_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i *>(from + offset[2 * i])),
+                              _mm_loadl_epi64(reinterpret_cast<const __m128i *>(from + offset[2 * i + 1])));
+  };
+  return Simd::join(two(0), two(1), two(2), two(3));
+}
+EDGEC_INLINE void scatter_halves(uint8_t *to, const int32_t *offset, V q, int32_t count) {
+  const auto two = [&](int i, __m128i v) EDGEC_LAMBDA {
+    store_piece(to + offset[2 * i], v, count);
+    store_piece(to + offset[2 * i + 1], _mm_unpackhi_epi64(v, v), count);
+  };
+  two(0, Simd::piece<0>(q));
+  two(1, Simd::piece<1>(q));
+  two(2, Simd::piece<2>(q));
+  two(3, Simd::piece<3>(q));
+}
+
 }  // namespace
 
 #include "kernels/conv/conv_u8.h"
@@ -44,12 +63,13 @@ template <int at_once, int pieces, int there> EDGEC_INLINE void scatter(uint8_t 
 extern "C" {
 
 const edgec_host_tile edgec_conv_tiles__avx512vnni[] = {
-    {1, 1, &conv<1, 1>}, {2, 1, &conv<2, 1>}, {3, 1, &conv<3, 1>}, {4, 1, &conv<4, 1>}, {6, 1, &conv<6, 1>}, {8, 1, &conv<8, 1>}, {12, 1, &conv<12, 1>},
-    {1, 2, &conv<1, 2>}, {2, 2, &conv<2, 2>}, {3, 2, &conv<3, 2>}, {4, 2, &conv<4, 2>}, {5, 2, &conv<5, 2>}, {6, 2, &conv<6, 2>}, {7, 2, &conv<7, 2>},
-    {8, 2, &conv<8, 2>}, {9, 2, &conv<9, 2>},
-    {1, 4, &conv<1, 4>}, {2, 4, &conv<2, 4>}, {3, 4, &conv<3, 4>}, {4, 4, &conv<4, 4>}, {5, 4, &conv<5, 4>}, {6, 4, &conv<6, 4>},
-    {1, 8, &conv<1, 8>}, {2, 8, &conv<2, 8>},
-    {0, 0, nullptr}};
+    {1, 1, 1, &conv<1, 1>}, {2, 1, 1, &conv<2, 1>}, {3, 1, 1, &conv<3, 1>}, {4, 1, 1, &conv<4, 1>}, {6, 1, 1, &conv<6, 1>}, {8, 1, 1, &conv<8, 1>}, 
+    {8, 1, 2, &conv_pairs<4>}, {16, 1, 2, &conv_pairs<8>},
+    {1, 2, 1, &conv<1, 2>}, {2, 2, 1, &conv<2, 2>}, {3, 2, 1, &conv<3, 2>}, {4, 2, 1, &conv<4, 2>}, {5, 2, 1, &conv<5, 2>}, {6, 2, 1, &conv<6, 2>}, {7, 2, 1, &conv<7, 2>},
+    {8, 2, 1, &conv<8, 2>}, {9, 2, 1, &conv<9, 2>},
+    {1, 4, 1, &conv<1, 4>}, {2, 4, 1, &conv<2, 4>}, {3, 4, 1, &conv<3, 4>}, {4, 4, 1, &conv<4, 4>}, {5, 4, 1, &conv<5, 4>}, {6, 4, 1, &conv<6, 4>},
+    {1, 8, 1, &conv<1, 8>}, {2, 8, 1, &conv<2, 8>},
+    {0, 0, 0, nullptr}};
 void edgec_depthwise__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
 }

@@ -125,6 +125,30 @@ template <int MR, int NV> __attribute__((noinline)) void conv(const void *params
   }
 }
 
+// Two neighbouring positions a register: for up to lanes / 2 channels.
+template <int MR> __attribute__((noinline)) void conv_pairs(const void *params, uint8_t *const *operands) {
+  const edgec_host_conv &c = *static_cast<const edgec_host_conv *>(params);
+  const Epilogue e(c.q);
+  const V order = position_order<1>();
+  const int32_t count = c.channels;
+  for (int32_t done = 0; done < c.positions;) {
+    const int32_t p = done + 2 * MR <= c.positions ? done : c.positions - 2 * MR;
+    V acc[MR];
+    multiply_pairs<MR>(c, operands[0], c.in_offset + p, acc);
+    unroll<MR / 4>([&](auto g) EDGEC_LAMBDA {
+      const int32_t *const M = c.multiplier;
+      const int32_t *const out = c.out_offset + p + 8 * g;
+      V q = Simd::permute32(order, e.requantize(acc[4 * g], acc[4 * g + 1], acc[4 * g + 2], acc[4 * g + 3], M, M, M, M));
+      if (__builtin_expect(c.q.add != 0, 0)) {
+        const int32_t *const other = c.residual_offset + p + 8 * g;
+        q = e.with_residual(q, gather_halves(operands[2], other));
+      }
+      scatter_halves(operands[1], out, e.stored(q), count);
+    });
+    done = p + 2 * MR;
+  }
+}
+
 }  // namespace
 
 #endif

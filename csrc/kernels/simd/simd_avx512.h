@@ -29,6 +29,10 @@ struct Simd {
     __builtin_memcpy(&dword, p, 4);
     return _mm512_set1_epi32(dword);
   }
+  // The dword at `low` in the lower half of the lanes, the one at `high` in the upper.
+  EDGEC_INLINE static V broadcast_halves(const void *low, const void *high) {
+    return _mm512_mask_broadcastd_epi32(broadcast(low), 0xff00, _mm_loadu_si32(high));
+  }
   EDGEC_INLINE static V set8(int32_t v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   EDGEC_INLINE static V set16(int32_t v) { return _mm512_set1_epi16(static_cast<short>(v)); }
   EDGEC_INLINE static V set32(int32_t v) { return _mm512_set1_epi32(v); }
