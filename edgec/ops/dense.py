@@ -8,7 +8,8 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
-from edgec.ops.base import Operator, bounds_of_dot, single
+from edgec.ops import packing_mve
+from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
 from edgec.ops.conv import check_epilogue, epilogue, exact_matmul
 from edgec.ops.layout import physical_positions
 
@@ -21,6 +22,7 @@ class Dense(Operator):
     fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift")
     roles = ("weights", "bias", "multiplier")
     role_dtypes = ("int8", "int32", "int32")
+    packings = {"c1": CANONICAL, "c16": packing_mve.DENSE_ROWS}
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
@@ -44,7 +46,15 @@ class Dense(Operator):
     def accumulator_bounds(self, op, constants):
         return bounds_of_dot(constants[0], constants[1])
 
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.dense_applies(op.attrs))
+
+    def scratch(self, op: Op, kernel: str) -> int:
+        return packing_mve.dense_scratch(op.attrs) if kernel.endswith("__mve") else 0
+
     def distance(self, op: Op, kernel: str) -> int | None:
+        if kernel.endswith("__mve"):
+            return packing_mve.dense_distance(op.attrs)
         if not kernel.endswith("__ref"):
             return None
         a = op.attrs  # a row is read whole for each of its outputs; the next row only after it

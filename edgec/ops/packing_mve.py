@@ -181,3 +181,37 @@ def _conv2d_distance(items: tuple[tuple[str, int], ...]) -> int:
         elif least is not None:
             needed = max(needed, at - least)
     return needed
+
+
+def _pack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    return [pack_rows(*values, **DENSE), NOTHING, NOTHING]
+
+
+def _unpack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    return unpack_rows(np.asarray(values[0], np.int8), op.attrs["out_features"], op.attrs["in_features"], **DENSE)
+
+
+DENSE_ROWS = Packing("c16", _pack_dense, _unpack_dense)
+
+
+def dense_applies(a: Mapping[str, int]) -> bool:
+    return a["in_features"] <= 0xFFFFF and a["out_features"] <= 0xFFFFF
+
+
+def dense_scratch(a: Mapping[str, int]) -> int:
+    """A padded copy of the row where its last block would read beyond it."""
+    return _round_up(a["in_features"], BLOCK) if a["in_features"] % BLOCK else 0
+
+
+def dense_distance(a: Mapping[str, int]) -> int:
+    """Least input − output offset. A row is read again for every eight features, unless it was copied to scratch first."""
+    rows, inputs, outputs = a["rows"], a["in_features"], a["out_features"]
+    needed = [-rows * inputs]
+    row = np.array([0, rows - 1])  # both bounds are linear in the row
+    before_last = (outputs - 1) // 8 * 8
+    if before_last and not inputs % BLOCK:
+        needed += (row * outputs + before_last - row * inputs).tolist()
+    if rows > 1:
+        row = np.array([1, rows - 1])
+        needed += (row * (outputs - inputs)).tolist()
+    return max(needed)

@@ -1,0 +1,194 @@
+/* dense with Helium (Armv8.1-M MVE): eight output features by one row, weights walked once by one pointer.
+ *
+ * Packed stream of eight features: eight int32 biases, then for each 16 input features 8 x 16 weights, then eight int32
+ * multipliers, halved, those of features 0, 2, 4, 6 first. As in conv_mve_pairs.h, one VQRDMLASH is the whole requantization,
+ * and eight accumulators are all the even registers.
+ */
+#include "../fixed.h"
+#include "../mve.h"
+#include "dense.h"
+
+void edgec_s8_dense_8x1c16__mve(const void *params, const edgec_operands *operands);
+
+enum { FEATURES = 8 };
+
+/* Byte offsets are known to the assembly below. */
+typedef struct dense_row {
+  int32_t zero_point;    /* 0: of the output */
+  const int8_t *input;   /* 4 */
+  int32_t blocks;        /* 8: 16-byte blocks of a row */
+  int32_t entry;         /* 12: set by the assembly, in its own copy */
+  const int8_t *weights; /* 16 */
+  int32_t features;      /* 20 */
+  int8_t *output;        /* 24 */
+  int32_t shift;         /* 28 */
+  int16_t low[8];        /* 32: clamp bounds in every lane */
+  int16_t high[8];       /* 48 */
+  int32_t mask[4];       /* 64: minus 2^shift in every lane */
+} dense_row;
+
+#if defined(__ARM_FEATURE_MVE)
+
+typedef char assert_row_layout[sizeof(dense_row) == 80 ? 1 : -1];
+
+/* Every instruction is four bytes: ENTER counts on it. */
+#define STEP(register, vector) "vldrw.u32 " vector ", [r1], #16\nvmladava.s8 " register ", q0, " vector "\n"
+#define BLOCK                                                                                               \
+  "vldrb.u8 q0, [r3], #16\n" STEP("r0", "q1") STEP("r2", "q2") STEP("r4", "q3") STEP("r6", "q4") STEP("r8", "q1") \
+      STEP("r10", "q2") STEP("r12", "q3") STEP("lr", "q4")
+
+/* r0: the row. r1 weights, r3 input, r5 its start, r7 output, r9 blocks left, r11 features left. */
+#define ENTER                 \
+  "push {r4-r11, lr}\n"       \
+  "vpush {d8-d15}\n"          \
+  "sub sp, sp, #32\n"         \
+  "vldrh.u16 q6, [r0, #32]\n" \
+  "vldrh.u16 q7, [r0, #48]\n" \
+  "vldrw.u32 q5, [r0, #64]\n" \
+  "ldrd r1, r11, [r0, #16]\n" \
+  "ldrd r7, r8, [r0, #24]\n"  \
+  "ldrd r4, r5, [r0]\n"       \
+  "ldr r2, [r0, #8]\n"        \
+  "strd r4, r8, [sp]\n"       \
+  "rsbs r3, r2, #0\n"         \
+  "and r3, r3, #3\n"          \
+  "movs r4, #68\n"            \
+  "muls r3, r4, r3\n"         \
+  "adr.w r4, 30f\n"           \
+  "orr r4, r4, #1\n"          \
+  "add r4, r4, r3\n"          \
+  "adds r2, r2, #3\n"         \
+  "lsrs r2, r2, #2\n"         \
+  "strd r2, r4, [sp, #8]\n"
+
+#define WALK                                    \
+  "20:\n"                                       \
+  "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}\n" \
+  "mov r3, r5\n"                                \
+  "ldr r9, [sp, #8]\n"                          \
+  "ldr pc, [sp, #12]\n"                         \
+  "30:\n"                                       \
+  ".rept 4\n" BLOCK ".endr\n"                   \
+  "subs r9, r9, #1\n"                           \
+  "bgt 30b\n"                                   \
+  "vmov q0[2], q0[0], r0, r8\n"                 \
+  "vldrw.u32 q2, [r1], #16\n"                   \
+  "vmov q0[3], q0[1], r4, r12\n"                \
+  "vldrw.u32 q3, [r1], #16\n"                   \
+  "vmov q1[2], q1[0], r2, r10\n"                \
+  "ldrd r0, r8, [sp]\n"                         \
+  "vmov q1[3], q1[1], r6, lr\n"
+
+#define SHIFT             \
+  "vqshl.s32 q0, r8\n"    \
+  "vqshl.s32 q1, r8\n"    \
+  "vand q0, q0, q5\n"     \
+  "vand q1, q1, q5\n"
+
+#define LEAVE                    \
+  "vqrdmlash.s32 q0, q2, r0\n"   \
+  "vqrdmlash.s32 q1, q3, r0\n"   \
+  "vqmovnb.s32 q0, q0\n"         \
+  "vqmovnt.s32 q0, q1\n"         \
+  "vmax.s16 q0, q0, q6\n"        \
+  "vmin.s16 q0, q0, q7\n"        \
+  "vctp.16 r11\n"                \
+  "vpst\n"                       \
+  "vstrbt.16 q0, [r7], #8\n"     \
+  "subs r11, r11, #8\n"          \
+  "bgt 20b\n"                    \
+  "add sp, sp, #32\n"            \
+  "vpop {d8-d15}\n"              \
+  "pop {r4-r11, pc}\n"
+
+static __attribute__((naked, noinline)) void row_plain(const dense_row *row __attribute__((unused))) {
+  __asm__ volatile(ENTER WALK LEAVE);
+}
+
+static __attribute__((naked, noinline)) void row_shifted(const dense_row *row __attribute__((unused))) {
+  __asm__ volatile(ENTER WALK SHIFT LEAVE);
+}
+
+static void run_row(const dense_row *row) {
+  if (row->shift != 0) {
+    row_shifted(row);
+  } else {
+    row_plain(row);
+  }
+}
+
+#else
+
+static int32_t word(const int8_t *at) {
+  const uint8_t *const b = (const uint8_t *)at;
+  return (int32_t)((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
+}
+
+static void run_row(const dense_row *row) {
+  const int8_t *stream = row->weights;
+  for (int32_t first = 0; first < row->features; first += FEATURES) {
+    const int8_t *const multipliers = stream + 4 * FEATURES + row->blocks * FEATURES * EDGEC_MVE_BLOCK;
+    int8_t result[FEATURES]; /* stored together, as the assembly does: the output may overlap the input */
+    for (int32_t n = 0; n < FEATURES; n++) {
+      const int8_t *w = stream + 4 * FEATURES + n * EDGEC_MVE_BLOCK;
+      int32_t acc = word(stream + 4 * n);
+      for (int32_t k = 0; k < row->blocks * EDGEC_MVE_BLOCK; k++) {
+        acc = edgec_mac(acc, row->input[k], w[k / EDGEC_MVE_BLOCK * FEATURES * EDGEC_MVE_BLOCK + k % EDGEC_MVE_BLOCK]);
+      }
+      result[n] = edgec_requantize(acc, 2 * word(multipliers + 4 * (n / 2 + n % 2 * 4)), row->shift, row->zero_point, row->low[0],
+                                   row->high[0]);
+    }
+    for (int32_t n = 0; n < FEATURES && first + n < row->features; n++) {
+      row->output[first + n] = result[n];
+    }
+    stream = multipliers + 4 * FEATURES;
+  }
+}
+
+#endif
+
+void edgec_s8_dense_8x1c16__mve(const void *params, const edgec_operands *operands) {
+  const edgec_dense_params *const p = params;
+  dense_row row;
+  row.zero_point = p->out_zero_point;
+  row.blocks = edgec_mve_round_up(p->in_features, EDGEC_MVE_BLOCK) / EDGEC_MVE_BLOCK;
+  row.entry = 0;
+  row.weights = operands->constant[0];
+  row.features = p->out_features;
+  row.shift = p->shift;
+  for (int32_t i = 0; i < 8; i++) {
+    row.low[i] = (int16_t)p->clamp_min;
+    row.high[i] = (int16_t)p->clamp_max;
+    row.mask[i / 2] = -(int32_t)((uint32_t)1 << p->shift);
+  }
+  for (int32_t i = 0; i < p->rows; i++) {
+    row.input = operands->input[0] + i * p->in_features;
+    row.output = operands->output[0] + i * p->out_features;
+    if (p->in_features % EDGEC_MVE_BLOCK != 0) { /* the last block would read beyond the row */
+      edgec_mve_copy(operands->scratch, row.input, p->in_features);
+      row.input = operands->scratch;
+    }
+    run_row(&row);
+  }
+}
+
+static int check(const void *params, const edgec_sizes *sizes) {
+  const edgec_dense_params *const p = params;
+  edgec_sizes canonical = *sizes;
+  if (sizes->param_count != sizeof *p / 4 || !edgec_within(p->in_features, 1, 0xfffff) ||
+      !edgec_within(p->out_features, 1, 0xfffff)) {
+    return 0;
+  }
+  const uint32_t padded = ((uint32_t)p->in_features + 15u) / 16u * 16u;
+  const uint64_t stream = ((uint64_t)(uint32_t)p->out_features + 7u) / 8u * (64u + 8u * padded);
+  const uint32_t scratch = p->in_features % EDGEC_MVE_BLOCK != 0 ? padded : 0u;
+  if (sizes->constant[0] != stream || sizes->constant[1] != 0u || sizes->constant[2] != 0u || sizes->scratch != scratch) {
+    return 0;
+  }
+  canonical.constant[0] = edgec_area(p->out_features, p->in_features);
+  canonical.constant[1] = (uint32_t)p->out_features * 4u;
+  canonical.constant[2] = (uint32_t)p->out_features * 4u;
+  return edgec_dense_check(params, &canonical);
+}
+
+const edgec_kernel edgec_s8_dense_8x1c16__mve_kernel = {0x0340, 1, edgec_s8_dense_8x1c16__mve, check};
