@@ -21,7 +21,11 @@ typedef struct edgec_depthwise_conv2d_params {
   int32_t in_zero_point, out_zero_point, clamp_min, clamp_max, shift;
 } edgec_depthwise_conv2d_params;
 
-/* Checks shared by every kernel of the family; weight_bytes as the kernel's packing has them. */
+/* Everything but the sizes of constants and scratch, which follow from a kernel's packing. */
+int edgec_conv2d_is_valid(const void *params, const edgec_sizes *sizes);
+int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *sizes);
+
+/* The same with constants in canonical order. */
 int edgec_conv2d_check(const void *params, const edgec_sizes *sizes);
 int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *sizes);
 

@@ -45,6 +45,17 @@ EDGEC_INLINE V gather_halves(const uint8_t *from, const int32_t *offset) {
   return Simd::join(two(0), two(1), two(2), two(3));
 }
 EDGEC_INLINE void scatter_halves(uint8_t *to, const int32_t *offset, V q, int32_t count) {
+  if (__builtin_expect(count >= 8, 1)) {
+    const auto both = [&](int i, __m128i v) EDGEC_LAMBDA {
+      _mm_storel_epi64(reinterpret_cast<__m128i *>(to + offset[2 * i]), v);
+      _mm_storeh_pd(reinterpret_cast<double *>(to + offset[2 * i + 1]), _mm_castsi128_pd(v));
+    };
+    both(0, Simd::piece<0>(q));
+    both(1, Simd::piece<1>(q));
+    both(2, Simd::piece<2>(q));
+    both(3, Simd::piece<3>(q));
+    return;
+  }
   const auto two = [&](int i, __m128i v) EDGEC_LAMBDA {
     store_piece(to + offset[2 * i], v, count);
     store_piece(to + offset[2 * i + 1], _mm_unpackhi_epi64(v, v), count);

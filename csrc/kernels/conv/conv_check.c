@@ -20,7 +20,7 @@ static int counts_are(const edgec_sizes *s, uint8_t params) {
   return s->input_count == 1 && s->output_count == 1 && s->constant_count == 3 && s->param_count == params;
 }
 
-int edgec_conv2d_check(const void *params, const edgec_sizes *s) {
+int edgec_conv2d_is_valid(const void *params, const edgec_sizes *s) {
   const edgec_conv2d_params *const p = params;
   if (!counts_are(s, (uint8_t)(sizeof *p / 4)) ||
       !axis_is_valid(p->in_h, p->out_h, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top) ||
@@ -34,12 +34,17 @@ int edgec_conv2d_check(const void *params, const edgec_sizes *s) {
   }
   const uint32_t window = edgec_volume(p->kernel_h, p->kernel_w, p->in_c / p->groups);
   return window < 0x01000000u && s->input[0] == edgec_volume(p->in_h, p->in_w, p->in_c) &&
-         s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c) &&
-         s->constant[0] == edgec_area(p->out_c, (int32_t)window) && s->constant[1] == (uint32_t)p->out_c * 4u &&
-         s->constant[2] == (uint32_t)p->out_c * 4u;
+         s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c);
 }
 
-int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *s) {
+int edgec_conv2d_check(const void *params, const edgec_sizes *s) {
+  const edgec_conv2d_params *const p = params;
+  return edgec_conv2d_is_valid(params, s) &&
+         s->constant[0] == edgec_volume(p->out_c, p->kernel_h * p->kernel_w, p->in_c / p->groups) &&
+         s->constant[1] == (uint32_t)p->out_c * 4u && s->constant[2] == (uint32_t)p->out_c * 4u;
+}
+
+int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
   if (!counts_are(s, (uint8_t)(sizeof *p / 4)) ||
       !axis_is_valid(p->in_h, p->out_h, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top) ||
@@ -50,8 +55,12 @@ int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *s) {
   if (!edgec_within(p->in_c, 1, 0xffff) || !edgec_within(p->out_c, 1, 0xffff) || p->out_c % p->in_c != 0) {
     return 0;
   }
-  return s->input[0] == edgec_volume(p->in_h, p->in_w, p->in_c) &&
-         s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c) &&
+  return s->input[0] == edgec_volume(p->in_h, p->in_w, p->in_c) && s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c);
+}
+
+int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  return edgec_depthwise_conv2d_is_valid(params, s) &&
          s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, p->out_c) &&
          s->constant[1] == (uint32_t)p->out_c * 4u && s->constant[2] == (uint32_t)p->out_c * 4u;
 }

@@ -11,6 +11,7 @@
 #include "conv_mve_pairs.h"
 
 void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands);
+void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands);
 
 enum {
   COLUMN_TARGET = 640, /* bytes of scratch that columns may take where the window allows it */
@@ -275,3 +276,5 @@ static int edgec_conv2d_4x2c16_check(const void *params, const edgec_sizes *size
 }
 
 const edgec_kernel edgec_s8_conv2d_4x2c16__mve_kernel = {0x0140, 1, edgec_s8_conv2d_4x2c16__mve, edgec_conv2d_4x2c16_check};
+
+#include "conv_mve_depthwise.h"

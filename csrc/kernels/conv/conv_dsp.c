@@ -1,0 +1,282 @@
+/* Convolution with the DSP extension: 2 output channels by 4 positions at a time, inputs unpacked once a block of positions.
+ *
+ * A block's inputs are all read before its outputs are written, blocks go from the first position to the last: `distance` in
+ * edgec/ops/packing_dsp.py counts on that. 1x1 convolutions of stride 1 go backwards where the output lies above the input.
+ */
+#include "conv.h"
+#include "gemm_dsp.h"
+
+void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
+
+/* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left
+ * over of each, then zeros up to a word. */
+typedef struct runs {
+  int32_t pixels, bytes, words, left; /* of one run: taps along the width, bytes, whole words, bytes behind them */
+  int32_t across, count;              /* runs in a kernel row; in a window */
+  int32_t left_words;                 /* all `left` bytes, rounded up */
+  int32_t groups;                     /* words of a window */
+} runs;
+
+static runs runs_of(const edgec_conv2d_params *p) {
+  runs r;
+  r.pixels = p->dilation_w == 1 ? p->kernel_w : 1;
+  r.bytes = r.pixels * p->in_c;
+  r.words = r.bytes / 4;
+  r.left = r.bytes % 4;
+  r.across = p->dilation_w == 1 ? 1 : p->kernel_w;
+  r.count = r.across * p->kernel_h;
+  r.left_words = (r.left * r.count + 3) / 4;
+  r.groups = r.words * r.count + r.left_words;
+  return r;
+}
+
+static int is_pointwise(const edgec_conv2d_params *p) {
+  return p->kernel_h == 1 && p->kernel_w == 1 && p->stride_h == 1 && p->stride_w == 1 && p->pad_top == 0 && p->pad_left == 0 &&
+         p->in_h == p->out_h && p->in_w == p->out_w;
+}
+
+/* Columns; behind them, for two positions each, room for a run that the edge of the input cuts, and for left-over bytes. */
+static uint32_t scratch_bytes(const edgec_conv2d_params *p) {
+  const runs r = runs_of(p);
+  const int32_t cut = p->kernel_h * p->kernel_w > 1 ? 2 * ((r.bytes + 3) / 4) : 0;
+  return 4u * (uint32_t)(GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups + cut + 2 * r.left_words);
+}
+
+typedef struct window {
+  int32_t y, x; /* of its first tap in the input */
+} window;
+
+/* The run's bytes: in the input, or copied to `cut` with zero_point where the window leaves the input. */
+static const int8_t *run_at(const edgec_conv2d_params *p, const runs *r, const int8_t *input, int32_t y, int32_t x, int8_t *cut) {
+  if (y >= 0 && y < p->in_h && x >= 0 && x + r->pixels <= p->in_w) {
+    return input + (y * p->in_w + x) * p->in_c;
+  }
+  int8_t *to = cut;
+  for (int32_t i = 0; i < r->pixels; i++) {
+    const int inside = y >= 0 && y < p->in_h && x + i >= 0 && x + i < p->in_w;
+    if (inside) {
+      memcpy(to, input + (y * p->in_w + x + i) * p->in_c, (size_t)p->in_c);
+    } else {
+      memset(to, p->in_zero_point, (size_t)p->in_c);
+    }
+    to += p->in_c;
+  }
+  return cut;
+}
+
+/* The windows of two positions to slots 0 and 1 of `columns`. */
+static void unpack_windows(const edgec_conv2d_params *p, const runs *r, const int8_t *input, window first, window second,
+                           uint32_t *columns, int32_t *sums, int8_t *spare) {
+  const int32_t cut = (r->bytes + 3) / 4 * 4;
+  int8_t *left0 = spare + 2 * cut;
+  int8_t *left1 = left0 + 4 * r->left_words;
+  for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+    for (int32_t i = 0; i < r->across; i++) {
+      const int32_t y = ky * p->dilation_h;
+      const int32_t x = i * p->dilation_w;
+      const int8_t *const run0 = run_at(p, r, input, first.y + y, first.x + x, spare);
+      const int8_t *const run1 = run_at(p, r, input, second.y + y, second.x + x, spare + cut);
+      if (r->words != 0) {
+        columns = edgec_dsp_unpack(columns, run0, run1, r->words, sums);
+      }
+      for (int32_t j = r->bytes - r->left; j < r->bytes; j++) {
+        *left0++ = run0[j];
+        *left1++ = run1[j];
+      }
+    }
+  }
+  if (r->left_words != 0) {
+    left0 = spare + 2 * cut;
+    edgec_dsp_unpack(columns, left0, left0 + 4 * r->left_words, r->left_words, sums);
+  }
+}
+
+static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t groups_words) {
+  gemm g;
+  g.weights = o->constant[0];
+  g.multiplier[0] = 0;
+  g.multiplier[1] = 0;
+  g.pitch = p->out_c;
+  g.zero_point = p->out_zero_point;
+  g.columns = o->scratch;
+  g.columns_end = g.columns + GEMM_POSITIONS + groups_words;
+  g.entry = 0;
+  g.y = o->output[0];
+  g.y_end = g.y;
+  return g;
+}
+
+/* All channels of `count` positions whose columns are ready. */
+static void finish_block(const edgec_conv2d_params *p, gemm *g, int8_t *y, int32_t count) {
+  const int32_t pairs = p->out_c / 2;
+  int32_t done = 0;
+  if (count == GEMM_POSITIONS && pairs > 0) {
+    g->y = y;
+    g->y_end = y + 2 * pairs;
+    edgec_dsp_gemm(g);
+    done = pairs;
+  }
+  if (2 * done < p->out_c) {
+    for (int32_t i = 0; i < count; i++) {
+      gemm_one(g, i, done, p->out_c, y + i * p->out_c);
+    }
+  }
+  edgec_clamp_bytes(y, count * p->out_c, p->clamp_min, p->clamp_max);
+}
+
+static void run_pointwise(const edgec_conv2d_params *p, const edgec_operands *o, const runs *r) {
+  gemm g = gemm_of(p, o, GEMM_GROUP_WORDS * r->groups);
+  uint32_t *const columns = o->scratch;
+  int32_t *const sums = o->scratch;
+  int8_t *const spare = (int8_t *)(columns + GEMM_POSITIONS + GEMM_GROUP_WORDS * r->groups);
+  const int32_t positions = p->out_h * p->out_w;
+  const int backwards = (uintptr_t)o->output[0] > (uintptr_t)o->input[0];
+  for (int32_t done = 0; done < positions;) {
+    int32_t count = backwards ? (positions - done) % GEMM_POSITIONS : positions - done;
+    if (count == 0 || count > GEMM_POSITIONS) {
+      count = GEMM_POSITIONS;
+    }
+    const int32_t at = backwards ? positions - done - count : done;
+    const int8_t *const x = o->input[0] + at * p->in_c;
+    memset(columns, 0, sizeof(int32_t) * GEMM_POSITIONS);
+    for (int32_t i = 0; i < count; i += 2) {
+      const int8_t *const run0 = x + i * p->in_c;
+      const int8_t *const run1 = i + 1 < count ? run0 + p->in_c : run0;
+      uint32_t *const to = columns + GEMM_POSITIONS + i;
+      if (r->words != 0) {
+        edgec_dsp_unpack(to, run0, run1, r->words, sums + i);
+      }
+      if (r->left != 0) {
+        memset(spare, 0, 8);
+        memcpy(spare, run0 + 4 * r->words, (size_t)r->left);
+        memcpy(spare + 4, run1 + 4 * r->words, (size_t)r->left);
+        edgec_dsp_unpack(to + GEMM_GROUP_WORDS * r->words, spare, spare + 4, 1, sums + i);
+      }
+    }
+    finish_block(p, &g, o->output[0] + at * p->out_c, count);
+    done += count;
+  }
+}
+
+void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
+  const edgec_conv2d_params *const p = params;
+  const runs r = runs_of(p);
+  if (is_pointwise(p)) {
+    run_pointwise(p, operands, &r);
+    return;
+  }
+  gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
+  uint32_t *const columns = operands->scratch;
+  int8_t *const spare = (int8_t *)(columns + GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups);
+  const int32_t cut = p->kernel_h * p->kernel_w > 1 ? 2 * ((r.bytes + 3) / 4) : 0;
+  memset(spare, 0, (size_t)(4 * (cut + 2 * r.left_words)));
+  const int32_t positions = p->out_h * p->out_w;
+  int32_t row = 0;
+  int32_t col = 0;
+  int8_t *y = operands->output[0];
+  for (int32_t done = 0; done < positions; done += GEMM_POSITIONS) {
+    const int32_t count = positions - done < GEMM_POSITIONS ? positions - done : GEMM_POSITIONS;
+    memset(columns, 0, sizeof(int32_t) * GEMM_POSITIONS);
+    for (int32_t i = 0; i < count; i += 2) {
+      window w[2];
+      for (int32_t j = 0; j < 2; j++) {
+        if (i + j >= count) {
+          w[j] = w[0];
+          continue;
+        }
+        w[j].y = row * p->stride_h - p->pad_top;
+        w[j].x = col * p->stride_w - p->pad_left;
+        if (++col == p->out_w) {
+          col = 0;
+          row++;
+        }
+      }
+      unpack_windows(p, &r, operands->input[0], w[0], w[1], columns + GEMM_POSITIONS + i, (int32_t *)columns + i, spare);
+    }
+    finish_block(p, &g, y, count);
+    y += count * p->out_c;
+  }
+}
+
+/* 3x3, stride 1, in_c a multiple of 4: four positions of a row share a patch of 3 x 6 pixels, half the scratch and unpacking of
+ * columns. The width of the output is a multiple of 4 and its channels are even. */
+void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
+  const edgec_conv2d_params *const p = params;
+  const int32_t words = p->in_c / 4;
+  gemm g = gemm_of(p, operands, PATCH_GROUP_WORDS * words);
+  uint32_t *const columns = operands->scratch;
+  int32_t *const corrections = operands->scratch;
+  int8_t *const outside = (int8_t *)(columns + GEMM_POSITIONS + PATCH_GROUP_WORDS * words);
+  memset(outside, p->in_zero_point, (size_t)p->in_c);
+  int8_t *y = operands->output[0];
+  for (int32_t row = 0; row < p->out_h; row++) {
+    for (int32_t col = 0; col < p->out_w; col += GEMM_POSITIONS) {
+      int32_t sums[PATCH_PIXELS] = {0, 0, 0, 0, 0, 0};
+      for (int32_t ky = 0; ky < 3; ky++) {
+        const int32_t iy = row - p->pad_top + ky;
+        const int row_inside = iy >= 0 && iy < p->in_h;
+        for (int32_t i = 0; i < PATCH_PIXELS; i += 2) {
+          const int32_t ix = col - p->pad_left + i;
+          const int8_t *const x = operands->input[0] + (iy * p->in_w + ix) * p->in_c;
+          const int8_t *const pixel0 = row_inside && ix >= 0 && ix < p->in_w ? x : outside;
+          const int8_t *const pixel1 = row_inside && ix >= -1 && ix < p->in_w - 1 ? x + p->in_c : outside;
+          edgec_dsp_unpack_3x3(columns + GEMM_POSITIONS + 2 * PATCH_PIXELS * ky + i, pixel0, pixel1, words, sums + i);
+        }
+      }
+      for (int32_t i = 0; i < GEMM_POSITIONS; i++) {
+        corrections[i] = edgec_wrapping_add(edgec_wrapping_add(sums[i], sums[i + 1]), sums[i + 2]);
+      }
+      g.y = y;
+      g.y_end = y + p->out_c;
+      edgec_dsp_gemm_3x3(&g);
+      edgec_clamp_bytes(y, GEMM_POSITIONS * p->out_c, p->clamp_min, p->clamp_max);
+      y += GEMM_POSITIONS * p->out_c;
+    }
+  }
+}
+
+/* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words. */
+static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s) {
+  edgec_sizes canonical = *s;
+  if (s->param_count != sizeof *p / 4 || p->groups != 1 || p->shift != 0 || !edgec_within(p->in_c, 1, 0xffff) ||
+      !edgec_within(p->out_c, 1, 0xffff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff) ||
+      s->constant[1] != 0u || s->constant[2] != 0u) {
+    return 0;
+  }
+  const uint32_t window = edgec_volume(p->kernel_h, p->kernel_w, p->in_c);
+  if (window >= 0x01000000u) {
+    return 0;
+  }
+  canonical.constant[0] = edgec_area(p->out_c, (int32_t)window);
+  canonical.constant[1] = 4u * (uint32_t)p->out_c;
+  canonical.constant[2] = 4u * (uint32_t)p->out_c;
+  return edgec_conv2d_check(p, &canonical);
+}
+
+static int stream_is(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t groups) {
+  const uint64_t pair = 4u * (uint64_t)(GEMM_HEAD_WORDS + 2 * groups);
+  return s->constant[0] == (uint64_t)((p->out_c + 1) / 2) * pair;
+}
+
+static int check_conv2d(const void *params, const edgec_sizes *s) {
+  const edgec_conv2d_params *const p = params;
+  if (!is_valid(p, s)) {
+    return 0;
+  }
+  const runs r = runs_of(p);
+  return stream_is(p, s, r.groups) && s->scratch >= scratch_bytes(p);
+}
+
+static int check_conv2d_3x3(const void *params, const edgec_sizes *s) {
+  const edgec_conv2d_params *const p = params;
+  if (!is_valid(p, s) || p->kernel_h != 3 || p->kernel_w != 3 || p->stride_h != 1 || p->stride_w != 1 || p->dilation_h != 1 ||
+      p->dilation_w != 1 || p->in_c % 4 != 0 || p->out_c % 2 != 0 || p->out_w % GEMM_POSITIONS != 0) {
+    return 0;
+  }
+  const int32_t words = p->in_c / 4;
+  return stream_is(p, s, 9 * words) && s->scratch >= 4u * (uint32_t)(GEMM_POSITIONS + (PATCH_GROUP_WORDS + 1) * words);
+}
+
+const edgec_kernel edgec_s8_conv2d_2x4c4__dsp_kernel = {0x0110, 1, edgec_s8_conv2d_2x4c4__dsp, check_conv2d};
+const edgec_kernel edgec_s8_conv2d_2x4c4w3__dsp_kernel = {0x0111, 1, edgec_s8_conv2d_2x4c4w3__dsp, check_conv2d_3x3};

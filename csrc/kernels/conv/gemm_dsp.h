@@ -1,0 +1,318 @@
+/* The two inner products of the dsp convolutions, and the unpacking of inputs they read: see dsp.h for the form of operands.
+ *
+ * Included by conv_dsp.c alone. In assembly where the core has the instructions (14 registers are in use in the inner loops,
+ * which no compiler finds), in C anywhere else.
+ */
+#ifndef EDGEC_GEMM_DSP_H
+#define EDGEC_GEMM_DSP_H
+
+#include "../dsp.h"
+
+enum {
+  GEMM_POSITIONS = 4,                    /* output positions of a block */
+  GEMM_HEAD_WORDS = 4,                   /* biases and multipliers of two channels */
+  GEMM_GROUP_WORDS = 2 * GEMM_POSITIONS, /* of four taps: `even` of four positions, `odd` of four positions */
+  PATCH_PIXELS = 6,                      /* input pixels of a row that a 3x3 window of stride 1 reads at four positions */
+  PATCH_GROUP_WORDS = 3 * 2 * PATCH_PIXELS /* of four channels: for each kernel row `even` of six pixels, `odd` of six pixels */
+};
+
+/* Two output channels by four positions, for all channel pairs from `y` to `y_end`; one member a word, in the order of the
+ * assembly's stack frame. columns: four corrections (EDGEC_EVEN_CORRECTION), then groups up to columns_end.
+ * weights: for each pair its biases, its multipliers, then two words a group (for patches nine times two). */
+typedef struct gemm {
+  int32_t multiplier[2]; /* of the assembly */
+  int8_t *y;             /* channel 0 of the first position */
+  int32_t pitch;         /* bytes from one position to the next */
+  int32_t zero_point;
+  const uint32_t *columns, *columns_end;
+  uintptr_t entry;       /* of the assembly */
+  const int8_t *y_end;   /* y + channels of all pairs */
+  const uint32_t *weights;
+} gemm;
+
+#if EDGEC_DSP
+
+/* columns: groups of GEMM_GROUP_WORDS. */
+void edgec_dsp_gemm(const gemm *g);
+/* columns: groups of PATCH_GROUP_WORDS. */
+void edgec_dsp_gemm_3x3(const gemm *g);
+/* 4 * words bytes of each of two runs to groups of GEMM_GROUP_WORDS at `to`, their corrections added to sums[0..1].
+ * Returns `to` behind the last group. */
+uint32_t *edgec_dsp_unpack(uint32_t *to, const int8_t *run0, const int8_t *run1, int32_t words, int32_t *sums);
+/* The same for groups of PATCH_GROUP_WORDS. */
+uint32_t *edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
+
+#define FUNCTION_BEGIN(name)                                                                                     \
+  ".pushsection .text." #name ",\"ax\",%progbits\n.syntax unified\n.thumb\n.p2align 2\n.global " #name           \
+  "\n.hidden " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"
+#define FUNCTION_END(name) ".size " #name ", .-" #name "\n.popsection\n"
+
+/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, columns 20, columns_end 24, entry 28, y_end 32, weights 36. */
+#define GEMM_ENTER               \
+  "push {r4-r11, lr}\n"          \
+  "sub sp, sp, #40\n"            \
+  "ldmia.w r0, {r1-r10}\n"       \
+  "stmia.w sp, {r1-r10}\n"       \
+  "mov r0, r10\n"
+
+/* Accumulators of channel A in r6-r9, of channel B in r10-r12 and lr; weights r0, columns r1. */
+#define GEMM_START               \
+  "ldmia r0!, {r2-r5}\n"         \
+  "strd r4, r5, [sp]\n"          \
+  "ldr r1, [sp, #20]\n"          \
+  "ldmia.w r1!, {r6-r9}\n"       \
+  "add r10, r6, r3\n"            \
+  "add r11, r7, r3\n"            \
+  "add r12, r8, r3\n"            \
+  "add lr, r9, r3\n"             \
+  "add r6, r6, r2\n"             \
+  "add r7, r7, r2\n"             \
+  "add r8, r8, r2\n"             \
+  "add r9, r9, r2\n"
+
+#define GEMM_SMLAD_01            \
+  "smlad r6, r4, r2, r6\n"       \
+  "smlad r7, r4, r3, r7\n"       \
+  "smlad r10, r5, r2, r10\n"     \
+  "smlad r11, r5, r3, r11\n"
+#define GEMM_SMLAD_23            \
+  "smlad r8, r4, r2, r8\n"       \
+  "smlad r9, r4, r3, r9\n"       \
+  "smlad r12, r5, r2, r12\n"     \
+  "smlad lr, r5, r3, lr\n"
+
+/* Four taps of eight outputs: 23 instructions, 84 bytes. */
+#define GEMM_STEP                \
+  "ldrd r4, r5, [r0], #8\n"      \
+  "ldmia r1!, {r2, r3}\n"        \
+  GEMM_SMLAD_01                  \
+  "ldmia r1!, {r2, r3}\n"        \
+  GEMM_SMLAD_23                  \
+  "sxtb16 r4, r4, ror #8\n"      \
+  "sxtb16 r5, r5, ror #8\n"      \
+  "ldmia r1!, {r2, r3}\n"        \
+  GEMM_SMLAD_01                  \
+  "ldmia r1!, {r2, r3}\n"        \
+  GEMM_SMLAD_23
+
+/* Taps at byte offsets e (even) and o (odd) of a patch group. */
+#define PATCH_STEP(e0, e2, o0, o2)     \
+  "ldrd r4, r5, [r0], #8\n"            \
+  "ldrd r2, r3, [r1, #" #e0 "]\n"      \
+  GEMM_SMLAD_01                        \
+  "ldrd r2, r3, [r1, #" #e2 "]\n"      \
+  GEMM_SMLAD_23                        \
+  "sxtb16 r4, r4, ror #8\n"            \
+  "sxtb16 r5, r5, ror #8\n"            \
+  "ldrd r2, r3, [r1, #" #o0 "]\n"      \
+  GEMM_SMLAD_01                        \
+  "ldrd r2, r3, [r1, #" #o2 "]\n"      \
+  GEMM_SMLAD_23
+
+/* Requantize, saturate and store eight outputs; back to label 1 while there are channels. */
+#define GEMM_FINISH              \
+  "ldrd r2, r3, [sp]\n"          \
+  "ldr r1, [sp, #16]\n"          \
+  "smmlar r6, r6, r2, r1\n"      \
+  "smmlar r7, r7, r2, r1\n"      \
+  "smmlar r8, r8, r2, r1\n"      \
+  "smmlar r9, r9, r2, r1\n"      \
+  "smmlar r10, r10, r3, r1\n"    \
+  "smmlar r11, r11, r3, r1\n"    \
+  "smmlar r12, r12, r3, r1\n"    \
+  "smmlar lr, lr, r3, r1\n"      \
+  "ssat r6, #8, r6\n"            \
+  "ssat r7, #8, r7\n"            \
+  "ssat r8, #8, r8\n"            \
+  "ssat r9, #8, r9\n"            \
+  "ssat r10, #8, r10\n"          \
+  "ssat r11, #8, r11\n"          \
+  "ssat r12, #8, r12\n"          \
+  "ssat lr, #8, lr\n"            \
+  "bfi r6, r10, #8, #8\n"        \
+  "bfi r7, r11, #8, #8\n"        \
+  "bfi r8, r12, #8, #8\n"        \
+  "bfi r9, lr, #8, #8\n"         \
+  "ldrd r2, r3, [sp, #8]\n"      \
+  "adds r4, r2, #2\n"            \
+  "str r4, [sp, #8]\n"           \
+  "ldr r1, [sp, #32]\n"          \
+  "strh r6, [r2]\n"              \
+  "strh r7, [r2, r3]\n"          \
+  "strh r8, [r2, r3, lsl #1]\n"  \
+  "add r2, r2, r3\n"             \
+  "strh r9, [r2, r3, lsl #1]\n"  \
+  "cmp r4, r1\n"                 \
+  "bne 1b\n"                     \
+  "add sp, sp, #40\n"            \
+  "pop {r4-r11, pc}\n"
+
+/* Four groups a round; the first round starts at the group that makes the last one end a round. */
+__asm__(FUNCTION_BEGIN(edgec_dsp_gemm) GEMM_ENTER
+        "subs r7, r7, r6\n" /* 16 + 32 * groups */
+        "lsrs r7, r7, #5\n"
+        "negs r7, r7\n"
+        "and r7, r7, #3\n"
+        "movs r8, #84\n"
+        "adr r9, 2f\n"
+        "mla r7, r7, r8, r9\n"
+        "adds r7, r7, #1\n"
+        "str r7, [sp, #28]\n"
+        "1:\n" GEMM_START
+        "ldr pc, [sp, #28]\n"
+        ".p2align 2\n"
+        "2:\n" GEMM_STEP GEMM_STEP GEMM_STEP GEMM_STEP
+        "ldr r2, [sp, #24]\n"
+        "cmp r1, r2\n"
+        "bne.w 2b\n" GEMM_FINISH FUNCTION_END(edgec_dsp_gemm));
+
+__asm__(FUNCTION_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
+        "1:\n" GEMM_START
+        "2:\n" PATCH_STEP(0, 8, 24, 32) PATCH_STEP(4, 12, 28, 36) PATCH_STEP(8, 16, 32, 40)
+        PATCH_STEP(48, 56, 72, 80) PATCH_STEP(52, 60, 76, 84) PATCH_STEP(56, 64, 80, 88)
+        PATCH_STEP(96, 104, 120, 128) PATCH_STEP(100, 108, 124, 132) PATCH_STEP(104, 112, 128, 136)
+        "adds r1, #144\n"
+        "ldr r2, [sp, #24]\n"
+        "cmp r1, r2\n"
+        "bne.w 2b\n" GEMM_FINISH FUNCTION_END(edgec_dsp_gemm_3x3));
+
+/* r0 to, r1 and r2 runs, r3 words; sums r10, r11; mask and correction lr. */
+#define UNPACK(name, odd, next)  \
+  FUNCTION_BEGIN(name)           \
+  "push {r4-r11, lr}\n"          \
+  "ldr r12, [sp, #36]\n"         \
+  "ldrd r10, r11, [r12]\n"       \
+  "mov lr, #0xff80ff80 & 0xffff\n" \
+  "movt lr, #0xff80\n"           \
+  "1:\n"                         \
+  "ldr r4, [r1], #4\n"           \
+  "ldr r5, [r2], #4\n"           \
+  "rev16 r8, r4\n"               \
+  "rev16 r9, r5\n"               \
+  "sxtb16 r4, r4\n"              \
+  "sxtb16 r5, r5\n"              \
+  "eor r8, r8, lr\n"             \
+  "eor r9, r9, lr\n"             \
+  "smlad r10, r4, lr, r10\n"     \
+  "smlad r11, r5, lr, r11\n"     \
+  "strd r8, r9, [r0, #" #odd "]\n" \
+  "strd r4, r5, [r0], #" #next "\n" \
+  "subs r3, r3, #1\n"            \
+  "bne 1b\n"                     \
+  "strd r10, r11, [r12]\n"       \
+  "pop {r4-r11, pc}\n"           \
+  FUNCTION_END(name)
+
+__asm__(UNPACK(edgec_dsp_unpack, 16, 32));
+__asm__(UNPACK(edgec_dsp_unpack_3x3, 24, 144));
+
+#else
+
+/* head: biases and multipliers of a pair. */
+static void store_block(const gemm *g, const int32_t *acc, const uint32_t *head, int8_t *y) {
+  for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
+    y[(i % GEMM_POSITIONS) * g->pitch + i / GEMM_POSITIONS] =
+        (int8_t)edgec_ssat8(edgec_smmlar(acc[i], (int32_t)head[2 + i / GEMM_POSITIONS], g->zero_point));
+  }
+}
+
+static void start_block(const gemm *g, int32_t *acc, const uint32_t *head) {
+  for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
+    acc[i] = (int32_t)(head[i / GEMM_POSITIONS] + g->columns[i % GEMM_POSITIONS]);
+  }
+}
+
+/* Four taps at `even` and `odd` of four positions. */
+static void step_block(int32_t *acc, const uint32_t *w, const uint32_t *even, const uint32_t *odd) {
+  for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
+    const uint32_t word = w[i / GEMM_POSITIONS];
+    acc[i] = edgec_smlad(word, even[i % GEMM_POSITIONS], acc[i]);
+    acc[i] = edgec_smlad(edgec_sxtb16_high(word), odd[i % GEMM_POSITIONS], acc[i]);
+  }
+}
+
+static void edgec_dsp_gemm(const gemm *g) {
+  const uint32_t *w = g->weights;
+  for (int8_t *y = g->y; y != g->y_end; y += 2) {
+    const uint32_t *const head = w;
+    int32_t acc[2 * GEMM_POSITIONS];
+    start_block(g, acc, head);
+    w += GEMM_HEAD_WORDS;
+    for (const uint32_t *x = g->columns + GEMM_POSITIONS; x != g->columns_end; x += GEMM_GROUP_WORDS) {
+      step_block(acc, w, x, x + GEMM_POSITIONS);
+      w += 2;
+    }
+    store_block(g, acc, head, y);
+  }
+}
+
+static void edgec_dsp_gemm_3x3(const gemm *g) {
+  const uint32_t *w = g->weights;
+  for (int8_t *y = g->y; y != g->y_end; y += 2) {
+    const uint32_t *const head = w;
+    int32_t acc[2 * GEMM_POSITIONS];
+    start_block(g, acc, head);
+    w += GEMM_HEAD_WORDS;
+    for (const uint32_t *x = g->columns + GEMM_POSITIONS; x != g->columns_end; x += PATCH_GROUP_WORDS) {
+      for (int32_t tap = 0; tap < 9; tap++) {
+        const uint32_t *const even = x + (tap / 3) * 2 * PATCH_PIXELS + tap % 3;
+        step_block(acc, w, even, even + PATCH_PIXELS);
+        w += 2;
+      }
+    }
+    store_block(g, acc, head, y);
+  }
+}
+
+static uint32_t *unpack(uint32_t *to, const int8_t *run0, const int8_t *run1, int32_t words, int32_t *sums, int32_t odd,
+                        int32_t next) {
+  for (int32_t i = 0; i < words; i++) {
+    const int8_t *const runs[2] = {run0 + 4 * i, run1 + 4 * i};
+    for (int32_t j = 0; j < 2; j++) {
+      const uint32_t word = edgec_load_word(runs[j]);
+      to[j] = edgec_sxtb16(word);
+      to[odd + j] = edgec_odd(word);
+      sums[j] = edgec_smlad(to[j], EDGEC_EVEN_CORRECTION, sums[j]);
+    }
+    to += next;
+  }
+  return to;
+}
+
+static uint32_t *edgec_dsp_unpack(uint32_t *to, const int8_t *run0, const int8_t *run1, int32_t words, int32_t *sums) {
+  return unpack(to, run0, run1, words, sums, GEMM_POSITIONS, GEMM_GROUP_WORDS);
+}
+
+static uint32_t *edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words,
+                                      int32_t *sums) {
+  return unpack(to, pixel0, pixel1, words, sums, PATCH_PIXELS, PATCH_GROUP_WORDS);
+}
+
+#endif
+
+/* One position of a block of edgec_dsp_gemm, `slot`, and its channel pairs from `pair` on: what remains at the edges. */
+static void gemm_one(const gemm *g, int32_t slot, int32_t pair, int32_t channels, int8_t *y) {
+  const int32_t groups = (int32_t)((g->columns_end - g->columns - GEMM_POSITIONS) / GEMM_GROUP_WORDS);
+  const uint32_t *w = g->weights + (2 * groups + GEMM_HEAD_WORDS) * pair;
+  for (int32_t c = 2 * pair; c < channels; c += 2) {
+    const uint32_t *const head = w;
+    const uint32_t *x = g->columns + GEMM_POSITIONS + slot;
+    int32_t a = (int32_t)(head[0] + g->columns[slot]);
+    int32_t b = (int32_t)(head[1] + g->columns[slot]);
+    w += GEMM_HEAD_WORDS;
+    do {
+      a = edgec_smlad(w[0], x[0], a);
+      b = edgec_smlad(w[1], x[0], b);
+      a = edgec_smlad(edgec_sxtb16_high(w[0]), x[GEMM_POSITIONS], a);
+      b = edgec_smlad(edgec_sxtb16_high(w[1]), x[GEMM_POSITIONS], b);
+      w += 2;
+      x += GEMM_GROUP_WORDS;
+    } while (x < g->columns_end);
+    y[c] = (int8_t)edgec_ssat8(edgec_smmlar(a, (int32_t)head[2], g->zero_point));
+    if (c + 1 < channels) {
+      y[c + 1] = (int8_t)edgec_ssat8(edgec_smmlar(b, (int32_t)head[3], g->zero_point));
+    }
+  }
+}
+
+#endif

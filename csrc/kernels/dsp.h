@@ -1,0 +1,137 @@
+/* The DSP extension of Cortex-M4, M7 and M33: the instructions the dsp kernels use, and the same in plain C for any host.
+ *
+ * Packed operands ("c4" packings): four consecutive taps k0..k3 of a dot product meet in two SMLADs and only one SXTB16.
+ *   weights   a word of bytes [w0 ^ 0x80, w1, w2 ^ 0x80, w3]: as halfwords 256 * w1 + (w0 + 128), 256 * w3 + (w2 + 128)
+ *   even      halfwords x0, x2
+ *   odd       halfwords x1 - 128 - 256 * x0, x3 - 128 - 256 * x2, which always fit int16
+ *   SMLAD(weights, even) + SMLAD(SXTB16(weights, 8), odd) = sum of w * x, plus 128 * (x0 + x2), minus 128 * (w1 + w3).
+ * The first excess is taken back by a correction that every output of a position shares (EDGEC_EVEN_CORRECTION, summed while
+ * the inputs are unpacked), the second is part of the packed bias. All sums wrap modulo 2^32, as in fixed.h.
+ *
+ * Words of int8 data are read at any address, as compilers do on these cores (CCR.UNALIGN_TRP must be 0, its reset value).
+ */
+#ifndef EDGEC_DSP_H
+#define EDGEC_DSP_H
+
+#include <string.h>
+
+#include "fixed.h"
+
+#if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__) && !defined(EDGEC_DSP_PORTABLE)
+#if __ARM_ARCH_PROFILE == 'M'
+#define EDGEC_DSP 1
+#endif
+#endif
+#ifndef EDGEC_DSP
+#define EDGEC_DSP 0
+#endif
+
+#define EDGEC_EVEN_CORRECTION 0xff80ff80u /* -128 in both halfwords; also the mask that makes `odd` of swapped bytes */
+
+static inline uint32_t edgec_load_word(const void *at) {
+  uint32_t word;
+  memcpy(&word, at, sizeof word);
+  return word;
+}
+
+#if EDGEC_DSP
+
+static inline uint32_t edgec_sxtb16(uint32_t word) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(word));
+  return result;
+}
+
+static inline uint32_t edgec_sxtb16_high(uint32_t word) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(word));
+  return result;
+}
+
+/* Sign-extended bytes 0 and 2 of word added to the halfwords of acc, each modulo 2^16. */
+static inline uint32_t edgec_sxtab16(uint32_t acc, uint32_t word) {
+  uint32_t result;
+  __asm__("sxtab16 %0, %1, %2" : "=r"(result) : "r"(acc), "r"(word));
+  return result;
+}
+
+static inline uint32_t edgec_sxtab16_high(uint32_t acc, uint32_t word) {
+  uint32_t result;
+  __asm__("sxtab16 %0, %1, %2, ror #8" : "=r"(result) : "r"(acc), "r"(word));
+  return result;
+}
+
+static inline uint32_t edgec_swap_bytes(uint32_t word) {
+  uint32_t result;
+  __asm__("rev16 %0, %1" : "=r"(result) : "r"(word));
+  return result;
+}
+
+static inline int32_t edgec_smlad(uint32_t a, uint32_t b, int32_t acc) {
+  int32_t result;
+  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
+  return result;
+}
+
+/* (acc * multiplier + zero_point * 2^32 + 2^31) >> 32 */
+static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero_point) {
+  int32_t result;
+  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(acc), "r"(multiplier), "r"(zero_point));
+  return result;
+}
+
+static inline int32_t edgec_ssat8(int32_t value) {
+  int32_t result;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+  return result;
+}
+
+#else
+
+static inline int32_t edgec_half(uint32_t word, int high) { return (int16_t)(uint16_t)(high ? word >> 16 : word); }
+
+static inline uint32_t edgec_pair(int32_t low, int32_t high) { return ((uint32_t)high << 16) | ((uint32_t)low & 0xffffu); }
+
+static inline uint32_t edgec_sxtb16(uint32_t word) {
+  return edgec_pair((int8_t)(uint8_t)word, (int8_t)(uint8_t)(word >> 16));
+}
+
+static inline uint32_t edgec_sxtb16_high(uint32_t word) { return edgec_sxtb16(word >> 8); }
+
+static inline uint32_t edgec_sxtab16(uint32_t acc, uint32_t word) {
+  const uint32_t x = edgec_sxtb16(word);
+  return edgec_pair(edgec_half(acc, 0) + edgec_half(x, 0), edgec_half(acc, 1) + edgec_half(x, 1));
+}
+
+static inline uint32_t edgec_sxtab16_high(uint32_t acc, uint32_t word) { return edgec_sxtab16(acc, word >> 8); }
+
+static inline uint32_t edgec_swap_bytes(uint32_t word) { return ((word & 0x00ff00ffu) << 8) | ((word >> 8) & 0x00ff00ffu); }
+
+static inline int32_t edgec_smlad(uint32_t a, uint32_t b, int32_t acc) {
+  const uint32_t low = (uint32_t)(edgec_half(a, 0) * edgec_half(b, 0));
+  const uint32_t high = (uint32_t)(edgec_half(a, 1) * edgec_half(b, 1));
+  return (int32_t)((uint32_t)acc + low + high);
+}
+
+static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero_point) {
+  const int64_t product = (int64_t)acc * multiplier + INT64_C(0x80000000);
+  return (int32_t)((uint32_t)(product >> 32) + (uint32_t)zero_point);
+}
+
+static inline int32_t edgec_ssat8(int32_t value) { return edgec_clamp(value, INT8_MIN, INT8_MAX); }
+
+#endif
+
+/* The `odd` word of four bytes of input. */
+static inline uint32_t edgec_odd(uint32_t word) { return edgec_swap_bytes(word) ^ EDGEC_EVEN_CORRECTION; }
+
+/* Bytes already saturated to int8 brought into [low, high]: the clamp of a fused activation, where it is narrower. */
+static inline void edgec_clamp_bytes(int8_t *y, int32_t count, int32_t low, int32_t high) {
+  if (low > INT8_MIN || high < INT8_MAX) {
+    for (int32_t i = 0; i < count; i++) {
+      y[i] = (int8_t)edgec_clamp(y[i], low, high);
+    }
+  }
+}
+
+#endif
