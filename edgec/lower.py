@@ -121,6 +121,21 @@ class Lowering:
         self.emit("transpose", f"{node.name}.transpose", [view.tensor], out, attrs)
         return replace(wanted, tensor=out)
 
+    def straight(self, node: ir.Node, index: int) -> View:
+        """The activation at an input of node with its bytes in ONNX order as far as its reshapes ask for it."""
+        view = self.activation(node, index)
+        return view if view.flattened is None else self.arrange(view, range(len(view.shape)), node)
+
+    def constant_view(self, node: ir.Node, values: np.ndarray, beside: View) -> View:
+        """A float constant as an activation, quantized over its own range; `beside` orders it in time."""
+        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+        scale = float(np.float32(max(high - low, 1e-30) / 255.0))
+        zero_point = int(np.clip(np.rint(-128 - low / scale), -128, 127))
+        tensor = self.tensor(f"{node.name}.constant", tuple(values.shape) or (1,), scale, zero_point)
+        stored = numerics.quantize(values.astype(np.float32), scale, zero_point)
+        self.emit("constant", f"{node.name}.constant", [beside.tensor], tensor, {"count": tensor.size}, [stored.reshape(-1)])
+        return View(tensor, tuple(values.shape), tuple(range(values.ndim)))
+
     def weights(self, node: ir.Node, index: int) -> Weights:
         """The constant int8 weights at an input of node, behind DequantizeLinear with zero_point 0."""
         value = node.inputs[index]
@@ -222,6 +237,12 @@ class Lowering:
         tensor = self.tensor(result.name, view.tensor.shape, result.scale, result.zero_point)
         flattened = replace(view.flattened, tensor=tensor) if view.flattened else None
         self.views[result.value] = replace(view, tensor=tensor, flattened=flattened)
+        return tensor
+
+    def output_moved(self, node: ir.Node, view: View, shape: tuple[int, ...], order: Sequence[int]) -> Tensor:
+        """The program tensor of an operator that changes no number: the scale of its input, another shape."""
+        tensor = self.tensor(node.outputs[0].name or node.name, tuple(shape[a] for a in order), view.tensor.scale, view.tensor.zero_point)
+        self.views[node.outputs[0]] = View(tensor, tuple(shape), tuple(order))
         return tensor
 
     def emit(self, opcode: str, name: str, inputs: Sequence[Tensor], output: Tensor, attrs: dict[str, int], constants: Sequence[np.ndarray] = ()) -> None:

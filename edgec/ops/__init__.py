@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from edgec.ops.base import Operator
 from edgec.ops.conv import Conv2d, DepthwiseConv2d
+from edgec.ops.conv_transpose import ConvTranspose2d
 from edgec.ops.dense import Dense
 from edgec.ops.elementwise import Add, AddWide
 from edgec.ops.layout import ONNX_LAYOUT, Transpose
+from edgec.ops.movement import ONNX_MOVEMENT, Concat, ConstantTensor, Gather, Pad, StridedCopy
 from edgec.ops.pooling import AveragePool2d, MaxPool2d
+from edgec.ops.product import Maximum, Minimum, Mul
+from edgec.ops.resize import Resize
 from edgec.ops.softmax import Softmax
 from edgec.ops.unary import Lookup
 
 OPERATORS: dict[str, Operator] = {
     op.opcode: op
-    for op in (Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose())
+    for op in (
+        Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose(),
+        StridedCopy(), Concat(), Pad(), Gather(), ConstantTensor(), Mul(), Minimum(), Maximum(), Resize(), ConvTranspose2d(),
+    )  # fmt: skip
 }
 BY_CODE: dict[int, Operator] = {op.code: op for op in OPERATORS.values()}
 
@@ -22,12 +29,13 @@ def _refuse_unfolded(ctx, node) -> None:
     raise ctx.refuse(node, f"{node.op_type} could not be folded", "it is compiled only where it folds into the operator beside it", "move it next to a convolution or dense layer, with constant operands")
 
 
-FOLDED = ("BatchNormalization", "Pad", "Identity", "Dropout", "Mul", "Div", "QuantizeLinear", "DequantizeLinear")
+FOLDED = ("BatchNormalization", "Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")
 """ONNX types that passes or the lowering itself take away."""
 
 ONNX_OPERATORS = {
     **{kind: _refuse_unfolded for kind in FOLDED},
     **ONNX_LAYOUT,
+    **ONNX_MOVEMENT,
     **{kind: op.lower for op in OPERATORS.values() for kind in op.onnx},
 }
 """ONNX operator type → lowering."""

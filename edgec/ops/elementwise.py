@@ -9,6 +9,8 @@ import numpy as np
 from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
 from edgec.ops.base import Operator, single
+from edgec.ops.movement import expand
+from edgec.ops.product import broadcast_order, lower_scalar, operands
 
 
 class Add(Operator):
@@ -42,16 +44,12 @@ class Add(Operator):
         return a["offset"] - reach, a["offset"] + reach
 
     def lower(self, ctx, node) -> None:
-        views = []
-        for i in (0, 1):
-            if not ctx.is_activation(node.inputs[i]):
-                raise ctx.refuse(node, f"{node.op_type} with a constant is not supported here", "the constant could not be folded into the operator before it", "fold the constant into a bias")
-            views.append(ctx.activation(node, i))
-        if views[0].shape != views[1].shape:
-            raise ctx.refuse(node, f"{node.op_type} with broadcasting is not supported", f"shapes {views[0].shape} and {views[1].shape} differ", "expand the smaller tensor in the model")
-        order = next((v.order for v in views if v.flattened is None), tuple(range(len(views[0].shape))))
-        a, b = (ctx.arrange(v, order, node) for v in views)
+        if lower_scalar(ctx, node):
+            return
+        a, b = operands(ctx, node)
         result = ctx.result(node)
+        order = broadcast_order(a, b, len(result.shape))
+        a, b = (ctx.arrange(expand(ctx, node, v, result.shape), order, node) for v in (a, b))
         y = ctx.output(result, order)
         sign = -1.0 if node.op_type == "Sub" else 1.0
         ma, mb, c, n, wide = numerics.add_constants(

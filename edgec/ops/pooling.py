@@ -55,6 +55,38 @@ def lower_window(ctx, node):
     return x, result, y, attrs
 
 
+def lower_reduction(ctx, node):
+    """Arranged view, result, output tensor and WINDOW attributes of a reduction, as a pooling over one column.
+
+    The reduced axes are brought together: outer × reduced × inner bytes, pooled down the middle.
+    """
+    view = ctx.straight(node, 0)
+    rank = len(view.shape)
+    axes = ctx.constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] is not None else node.attributes.get_ints("axes", None)
+    if axes is None and len(node.inputs) > 1 and node.inputs[1] is not None:
+        raise ctx.refuse(node, f"{node.op_type} with computed axes is not supported", "axes must be constant", "use constant axes")
+    if axes is None or np.size(axes) == 0:
+        axes = [] if node.attributes.get_int("noop_with_empty_axes", 0) else range(rank)
+    reduced = sorted({int(a) % rank for a in np.asarray(axes).reshape(-1)})
+    kept = [a for a in range(rank) if a not in reduced]
+    real = [a for a in view.order if view.shape[a] != 1]
+    places = [i for i, a in enumerate(real) if a in reduced]
+    together = not places or places == list(range(places[0], places[-1] + 1))
+    x = view if together else ctx.arrange(view, [*kept, *reduced], node)
+    order = [a for a in x.order if x.shape[a] != 1]
+    first = next((i for i, a in enumerate(order) if a in reduced), len(order))
+    outer = int(np.prod([x.shape[a] for a in order[:first]], dtype=np.int64))
+    count = int(np.prod([x.shape[a] for a in reduced], dtype=np.int64))
+    inner = x.tensor.size // (outer * count)
+    result = ctx.result(node)
+    keep = node.attributes.get_int("keepdims", 1) == 1
+    number = {a: i for i, a in enumerate(range(rank) if keep else kept)}
+    out_order = [number[a] for a in x.order if a in number]
+    y = ctx.output(result, out_order)
+    attrs = {"in_h": outer * count, "in_w": 1, "channels": inner, "out_h": outer, "out_w": 1, "kernel_h": count, "kernel_w": 1}
+    return x, result, y, attrs | {"stride_h": count, "stride_w": 1, "pad_top": 0, "pad_left": 0}
+
+
 class AveragePool2d(_Pool):
     """acc = Σq − n·z, requantized by s_x/(s_y·n): one multiplier for each count of taps n that occurs.
 
@@ -62,7 +94,7 @@ class AveragePool2d(_Pool):
     """
 
     opcode, code = "average_pool2d", 6
-    onnx = ("AveragePool", "GlobalAveragePool")
+    onnx = ("AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum")
     fields = (*WINDOW, "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift", "multipliers")
     roles = ("multiplier",)
     role_dtypes = ("int32",)
@@ -90,6 +122,14 @@ class AveragePool2d(_Pool):
         return [y]
 
     def lower(self, ctx, node) -> None:
+        if node.op_type.startswith("Reduce"):
+            x, result, y, attrs = lower_reduction(ctx, node)
+            count = attrs["kernel_h"] if node.op_type == "ReduceMean" else 1
+            factor = np.array([x.tensor.scale / (y.scale * count)])
+            shift = numerics.layer_shift(factor)
+            attrs.update(epilogue(x, y, result), shift=shift, multipliers=1)
+            ctx.emit("average_pool2d", node.name, [x.tensor], y, attrs, [numerics.multipliers(factor, shift)])
+            return
         x, result, y, attrs = lower_window(ctx, node)
         taps = attrs["kernel_h"] * attrs["kernel_w"]
         inside = [
@@ -135,15 +175,27 @@ class MaxPool2d(_Pool):
     """Greatest value of each window; padding never wins. Scales are equal, so no requantization."""
 
     opcode, code = "max_pool2d", 7
-    onnx = ("MaxPool",)
+    onnx = ("MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin")
     fields = (*WINDOW, "clamp_min", "clamp_max")
 
     def lower(self, ctx, node) -> None:
-        x, result, y, attrs = lower_window(ctx, node)
+        if node.op_type.startswith("Reduce"):
+            x, result, y, attrs = lower_reduction(ctx, node)
+        else:
+            x, result, y, attrs = lower_window(ctx, node)
         if (x.tensor.scale, x.tensor.zero_point) != (y.scale, y.zero_point):
             x = ctx.rescale(x, y.scale, y.zero_point, node)
         attrs.update(clamp_min=result.clamp_min, clamp_max=result.clamp_max)
-        ctx.emit("max_pool2d", node.name, [x.tensor], y, attrs)
+        if node.op_type != "ReduceMin":
+            ctx.emit("max_pool2d", node.name, [x.tensor], y, attrs)
+            return
+        # min(q) = ~max(~q), exactly, for every int8
+        complement = np.arange(127, -129, -1)
+        flipped = ctx.tensor(f"{x.tensor.name}.complement", x.tensor.shape, x.tensor.scale, x.tensor.zero_point)
+        ctx.emit("lookup", f"{node.name}.complement", [x.tensor], flipped, {"count": flipped.size}, [complement])
+        greatest = ctx.tensor(f"{y.name}.complement", y.shape, y.scale, y.zero_point)
+        ctx.emit("max_pool2d", node.name, [flipped], greatest, attrs | {"clamp_min": ~attrs["clamp_max"], "clamp_max": ~attrs["clamp_min"]})
+        ctx.emit("lookup", f"{node.name}.back", [greatest], y, {"count": y.size}, [complement])
 
     def golden(self, op, inputs, constants):
         a = op.attrs

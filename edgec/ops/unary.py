@@ -33,18 +33,119 @@ def _exact_sigmoid(x):
     return 1 / (1 + mpmath.exp(-x))
 
 
+def _hard_sigmoid(x, alpha=0.2, beta=0.5):
+    return max(0, min(1, alpha * x + beta))
+
+
+def _hard_swish(x):
+    return x * max(0, min(1, x / 6 + 0.5))
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))
+
+
+def _exact_softplus(x):
+    import mpmath
+
+    return mpmath.log(1 + mpmath.exp(x))
+
+
+def _gelu(x: float) -> float:
+    return 0.5 * x * (1.0 + math.erf(x / math.sqrt(2.0)))
+
+
+def _exact_gelu(x):
+    import mpmath
+
+    return x * (1 + mpmath.erf(x / mpmath.sqrt(2))) / 2
+
+
+def _log(x: float) -> float:
+    return math.log(x) if x > 0 else -math.inf
+
+
+def _exact_log(x):
+    import mpmath
+
+    return mpmath.log(x) if x > 0 else mpmath.mpf(-(2**40))
+
+
+def _sqrt(x: float) -> float:
+    return math.sqrt(max(x, 0.0))
+
+
+def _exact_sqrt(x):
+    import mpmath
+
+    return mpmath.sqrt(max(x, 0))
+
+
 FUNCTIONS = {
+    "Abs": (abs, abs),
+    "Erf": (math.erf, _mp("erf")),
+    "Exp": (math.exp, _mp("exp")),
+    "HardSwish": (_hard_swish, _hard_swish),
+    "Log": (_log, _exact_log),
+    "Neg": (lambda x: -x, lambda x: -x),
     "Sigmoid": (_sigmoid, _exact_sigmoid),
+    "Softplus": (_softplus, _exact_softplus),
+    "Sqrt": (_sqrt, _exact_sqrt),
     "Tanh": (math.tanh, _mp("tanh")),
 }
 """ONNX type → the function on float64 and the same on mpmath numbers (for values near a tie)."""
+
+
+def _with_attributes(node):
+    """(function, exact) of an ONNX type whose function depends on attributes; None for any other."""
+    number = node.attributes.get_float
+    if node.op_type == "LeakyRelu":
+        slope = number("alpha", 0.01)
+        return (lambda x: x if x >= 0 else slope * x,) * 2
+    if node.op_type == "HardSigmoid":
+        alpha, beta = number("alpha", 0.2), number("beta", 0.5)
+        return (lambda x: _hard_sigmoid(x, alpha, beta),) * 2
+    if node.op_type == "Elu":
+        alpha = number("alpha", 1.0)
+        return lambda x: x if x >= 0 else alpha * math.expm1(x), lambda x: x if x >= 0 else alpha * _mp("expm1")(x)
+    if node.op_type == "Gelu":
+        if node.attributes.get_string("approximate", "none") == "none":
+            return _gelu, _exact_gelu
+        inner = math.sqrt(2.0 / math.pi)
+        return (
+            lambda x: 0.5 * x * (1.0 + math.tanh(inner * (x + 0.044715 * x**3))),
+            lambda x: x * (1 + _mp("tanh")(inner * (x + 0.044715 * x**3))) / 2,
+        )
+    return None
+
+
+def _power(x, power: float):
+    if x == 0 and power < 0 or x < 0 and power != int(power):
+        return 0.0 * x  # the float model gives an infinity or NaN here, which int8 does not have
+    return x ** (int(power) if power == int(power) else power)
+
+
+ATTRIBUTED = ("LeakyRelu", "HardSigmoid", "Elu", "Gelu")
+
+
+def lower_table(ctx, node, view, function, exact) -> None:
+    """Emit the table of node's function of one activation."""
+    result = ctx.result(node)
+    x = view.tensor
+    table = numerics.unary_table(function, x.scale, x.zero_point, result.scale, result.zero_point, exact)
+    emit_table(ctx, node, view, result, table)
+
+
+def emit_table(ctx, node, view, result, table) -> None:
+    y = ctx.output_like(result, view)
+    ctx.emit("lookup", node.name, [view.tensor], y, {"count": y.size}, [np.clip(table, result.clamp_min, result.clamp_max)])
 
 
 class Lookup(Operator):
     """y = table[q + 128]."""
 
     opcode, code = "lookup", 8
-    onnx = ("Relu", "Clip", *FUNCTIONS)
+    onnx = ("Relu", "Clip", "Pow", *FUNCTIONS, *ATTRIBUTED)
     fields = ("count",)
     roles = ("table",)
     role_dtypes = ("int8",)
@@ -60,19 +161,22 @@ class Lookup(Operator):
 
     def lower(self, ctx, node) -> None:
         view = ctx.activation(node, 0)
-        result = ctx.result(node)
-        x = view.tensor
         if node.op_type in FUNCTIONS:
-            function, exact = FUNCTIONS[node.op_type]
-            table = numerics.unary_table(function, x.scale, x.zero_point, result.scale, result.zero_point, exact)
+            lower_table(ctx, node, view, *FUNCTIONS[node.op_type])
+        elif node.op_type in ATTRIBUTED:
+            lower_table(ctx, node, view, *_with_attributes(node))
+        elif node.op_type == "Pow":
+            exponent = ctx.constant(node.inputs[1])
+            if exponent is None or np.size(exponent) != 1:
+                raise ctx.refuse(node, "Pow with a computed exponent is not supported", "the exponent must be one constant number", "use a constant exponent")
+            power = float(np.asarray(exponent).reshape(()))
+            lower_table(ctx, node, view, lambda x: _power(x, power), lambda x: _power(x, power))
         else:
             low, high = (0.0, math.inf) if node.op_type == "Relu" else ctx.clip_bounds(node)
+            result, x = ctx.result(node), view.tensor
             table = numerics.rescale_table(x.scale, x.zero_point, result.scale, result.zero_point)
             bounds = [int(np.clip(np.rint(b / result.scale) + result.zero_point, -128, 127)) for b in (low, high)]
-            table = np.clip(table, *bounds)
-        table = np.clip(table, result.clamp_min, result.clamp_max)
-        y = ctx.output_like(result, view)
-        ctx.emit("lookup", node.name, [x], y, {"count": x.size}, [table])
+            emit_table(ctx, node, view, result, np.clip(table, *bounds))
 
     def cases(self) -> Iterator[Program]:
         for i, count in enumerate((1, 63, 640)):
