@@ -189,6 +189,14 @@ def test_equal_constants_and_parameters_are_stored_once():
         assert text["net.c"].count("static const edgec_lookup_params") == 1
 
 
+def test_header_says_how_the_bytes_of_a_port_lie():
+    program = programs.ds_cnn()
+    port = replace(program.inputs[0], shape=(1, 1, 49, 10), order=(0, 2, 3, 1))
+    text = generated(replace(program, inputs=(port,)), "net")["net.h"]
+    assert "/* input0: int8, shape 1x1x49x10 in the model; in the arena 1x49x10x1, the model's axes 0, 2, 3, 1 */" in text
+    assert "#define NET_INPUT_0_SCALE 5e-02f" in text
+
+
 def test_no_line_is_long_and_no_float_reaches_the_code():
     for name, text in generated(programs.resnet8(), "net").items():
         assert max(map(len, text.splitlines())) <= 140, name

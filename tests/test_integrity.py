@@ -56,7 +56,10 @@ class Signer:
     """A key pair, and a device's check by the cryptography package: an implementation that is not edgec's."""
 
     def __init__(self) -> None:
-        ed25519 = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.ed25519", reason="enable with: pip install 'edgec[sign]'")
+        ed25519 = pytest.importorskip(
+            "cryptography.hazmat.primitives.asymmetric.ed25519",
+            reason="cryptography is not installed; enable with: pip install 'edgec[sign]'",
+        )
         from cryptography.hazmat.primitives import serialization
 
         key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))

@@ -135,7 +135,11 @@ def check_prefix(prefix: str) -> None:
 def prefix_of(name: str) -> str:
     """A prefix from a model's name: what is not a letter or digit becomes _."""
     word = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:40]
-    return word if word and word[0].isalpha() and not _KEYWORDS.fullmatch(word) and not word.startswith("edgec") else f"model_{word}".rstrip("_")
+    return (
+        word
+        if word and word[0].isalpha() and not _KEYWORDS.fullmatch(word) and not word.startswith("edgec")
+        else f"model_{word}".rstrip("_")
+    )
 
 
 def header(program: Program, plan: Plan, prefix: str, weights_bytes: int, description: str = "") -> str:
@@ -213,12 +217,10 @@ def _port_macros(name: str, port: Port, tensor: Tensor, offset: int) -> list[str
     shape = "x".join(map(str, port.shape)) or "scalar"
     lines = [_comment(f"{port.name}: {tensor.dtype}, shape {shape}").rstrip("\n")]
     if port.order is not None:
-        lines = [
-            _comment(
-                f"{port.name}: {tensor.dtype}, shape {shape} in the model; the bytes in the arena lie as "
-                f"{'x'.join(str(port.shape[axis]) for axis in port.order)}, axes {', '.join(map(str, port.order))} of the model's"
-            ).rstrip("\n")
-        ]
+        inside = "x".join(str(port.shape[axis]) for axis in port.order)
+        order = ", ".join(map(str, port.order))
+        text = f"{port.name}: {tensor.dtype}, shape {shape} in the model; in the arena {inside}, the model's axes {order}"
+        lines = [_comment(text).rstrip("\n")]
     scale = np.format_float_scientific(np.float32(tensor.scale), trim="-", unique=True)  # shortest that reads back as this float32
     return [
         *lines,
