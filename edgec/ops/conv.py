@@ -238,6 +238,7 @@ class DepthwiseConv2d(_Windowed):
 
     opcode, code = "depthwise_conv2d", 2
     fields = (*GEOMETRY, *EPILOGUE)
+    packings = {"c1": CANONICAL, "c16": packing_mve.DEPTHWISE}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["kernel_h"], a["kernel_w"], a["out_c"])
@@ -254,6 +255,12 @@ class DepthwiseConv2d(_Windowed):
         x = np.repeat(x, a["out_c"] // a["in_c"], axis=-1)
         acc = np.einsum("hwijc,ijc->hwc", x.astype(np.int32), weights.astype(np.int32)).astype(np.int64) + bias.astype(np.int64)
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
+
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.depthwise_applies(op.attrs))
+
+    def scratch(self, op: Op, kernel: str) -> int:
+        return packing_mve.depthwise_scratch(op.attrs) if kernel.endswith("__mve") else 0
 
     def distance(self, op: Op, kernel: str) -> int | None:
         if not kernel.endswith("__ref"):

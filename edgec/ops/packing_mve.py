@@ -7,6 +7,7 @@ csrc/kernels/dense/dense_mve.c. `conv2d_distance` replays the order of reads and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -215,3 +216,96 @@ def dense_distance(a: Mapping[str, int]) -> int:
         row = np.array([1, rows - 1])
         needed += (row * (outputs - inputs)).tolist()
     return max(needed)
+
+
+PLANE_MAX, TABLE_MAX, MAP_MAX = 8192, 640, 160
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """How csrc/kernels/conv/conv_mve_depthwise.h cuts a plane; sizes in bytes."""
+
+    columns: int
+    lead: int
+    plane_bytes: int
+    table_bytes: int
+    map_bytes: int
+
+
+def plan_patches(a: Mapping[str, int]) -> PatchPlan | None:
+    """The plan of a depthwise convolution, None where the kernel cannot run it."""
+    return _plan_patches(tuple(sorted(a.items())))
+
+
+@lru_cache(maxsize=1024)
+def _plan_patches(items: tuple[tuple[str, int], ...]) -> PatchPlan | None:
+    a = dict(items)
+    if a["in_c"] != a["out_c"] or a["dilation_h"] != 1 or a["dilation_w"] != 1 or a["in_c"] > 0x1FFF:
+        return None
+    if max(a["kernel_h"], a["kernel_w"], a["stride_h"], a["stride_w"]) > BLOCK or max(a["out_h"], a["out_w"]) > PLANE_MAX:
+        return None
+    best = None
+    for down, across in ((2, 2), (4, 1), (1, 4), (1, 2), (2, 1), (1, 1)):
+        rows, columns = (down - 1) * a["stride_h"] + a["kernel_h"], (across - 1) * a["stride_w"] + a["kernel_w"]
+        stride = (max(a["out_w"], across) - 1) * a["stride_w"] + a["kernel_w"]
+        height = (max(a["out_h"], down) - 1) * a["stride_h"] + a["kernel_h"]
+        if rows * columns > BLOCK or (rows - 1) * stride + columns - 1 > 255 or stride * height > PLANE_MAX:
+            continue
+        outputs = 4 if down * across == 4 else 2
+
+        def groups(band: int, down: int = down, across: int = across, outputs: int = outputs) -> int:
+            return -(-(-(-band // down) * -(-a["out_w"] // across) * outputs) // 8)
+
+        cost = groups(a["out_h"]) * (27 if outputs == 4 else 32)
+        if best is None or cost < best[0]:
+            best = (cost, down, across, columns, stride * height, outputs, groups)
+    if best is None:
+        return None
+    _, down, across, columns, plane, outputs, groups = best
+    each, row_bytes = (24 if outputs == 4 else 32), a["out_w"] * a["out_c"]
+    band = a["out_h"]
+    while band > down and (groups(band) * each > TABLE_MAX or band * row_bytes > 0xFFFF):
+        band = _round_up(band, down) - down
+    if band * row_bytes > 0xFFFF:
+        return None
+    lead = (down - 1) * a["stride_h"] * columns + (across - 1) * a["stride_w"]
+    pixels = a["in_h"] * a["in_w"]
+    map_bytes = _round_up(2 * pixels, BLOCK) if pixels <= MAP_MAX else 0
+    return PatchPlan(columns, lead, _round_up(plane, BLOCK), _round_up(groups(band) * each, BLOCK), map_bytes)
+
+
+def depthwise_applies(a: Mapping[str, int]) -> bool:
+    return plan_patches(a) is not None
+
+
+def depthwise_scratch(a: Mapping[str, int]) -> int:
+    """A padded plane of one channel, the table of its patches, and where a pixel goes in small planes."""
+    plan = plan_patches(a)
+    return plan.plane_bytes + plan.table_bytes + plan.map_bytes if plan else 0
+
+
+def _tap_places(op: Op, plan: PatchPlan) -> np.ndarray:
+    """Byte of each tap of each channel in the packed weights, [kernel_h, kernel_w, channels]."""
+    a = op.attrs
+    ky, kx, c = np.meshgrid(*(np.arange(a[k]) for k in ("kernel_h", "kernel_w", "out_c")), indexing="ij")
+    return plan.lead + ky * plan.columns + kx + BLOCK * c
+
+
+def _pack_depthwise(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    plan = plan_patches(op.attrs)
+    assert plan is not None
+    weights, bias, multiplier = values
+    records = np.zeros(plan.lead + BLOCK * op.attrs["out_c"], np.int8)
+    records[_tap_places(op, plan)] = weights
+    return [records, np.stack([bias.astype("<i4"), (multiplier // 2).astype("<i4")], axis=1), NOTHING]
+
+
+def _unpack_depthwise(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    plan = plan_patches(op.attrs)
+    if plan is None:
+        raise ValueError(f"{op.name} is no depthwise convolution that the Helium kernel runs")
+    epilogue = np.ascontiguousarray(values[1]).view("<i4").reshape(-1, 2).astype(np.int32)
+    return [np.asarray(values[0], np.int8)[_tap_places(op, plan)], epilogue[:, 0], 2 * epilogue[:, 1]]
+
+
+DEPTHWISE = Packing("c16", _pack_depthwise, _unpack_depthwise)
