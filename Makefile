@@ -26,13 +26,14 @@ test: build $(VENV)/test-ready ## run all tests in parallel; ARGS="-k plan" and 
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 build: $(VENV)/ready ## set up .venv and build the host library in place (fast when nothing changed)
-	@cmake --preset dev -DPython_EXECUTABLE=$(abspath $(BIN)/python) $(if $(wildcard build/dev/CMakeCache.txt),>/dev/null,>build.log) || { cat build.log; exit 1; }
-	@cmake --build --preset dev >build.log || { cat build.log; exit 1; }
-	@rm -f build.log
+	@test -f build/dev/build.ninja || echo "building the host library"
+	@mkdir -p build
+	@cmake --preset dev -DPython_EXECUTABLE=$(abspath $(BIN)/python) >build/log 2>&1 || { cat build/log; exit 1; }
+	@cmake --build --preset dev >build/log 2>&1 || { cat build/log; exit 1; }
 
 # What changes seldom: the environment. The stamp is remade when pyproject.toml changes.
 $(VENV)/ready: pyproject.toml
-	@echo "setting up $(VENV) (once)"
+	@echo "setting up $(VENV) with packages from PyPI (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Python has no venv. On Debian type:  sudo apt-get install -y python3-venv"; exit 1; }
 	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "edgec needs Python 3.11 or newer; make PYTHON=python3.11"; exit 1; }
 	@command -v cmake >/dev/null || $(BIN)/python -m pip install -q cmake
