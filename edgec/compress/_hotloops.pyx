@@ -145,3 +145,27 @@ def descend(double[:, ::1] q, double[:, ::1] gradient, const double[:, ::1] hess
                 if changed == 0:
                     break
     return total
+
+
+def factor_upper(double[:, ::1] a):
+    """Turns a symmetric positive definite a, in place, into U of a = U D Uᵀ: unit upper triangular, D on the diagonal.
+
+    Columns are eliminated last to first; plain loops in one fixed order, so the result does not depend on a BLAS or its threads.
+    Raises ValueError if a is not positive definite.
+    """
+    cdef Py_ssize_t i, j, k, n = a.shape[0]
+    cdef double pivot, factor
+    cdef Py_ssize_t failed = -1
+    with nogil:
+        for k in range(n - 1, -1, -1):
+            pivot = a[k, k]
+            if not pivot > 0:
+                failed = k
+                break
+            for i in range(k):
+                factor = a[k, i] / pivot  # row k is still the symmetric a: its entry stands for a[i, k]
+                for j in range(i + 1):
+                    a[i, j] -= factor * a[k, j]
+                a[i, k] = factor
+    if failed >= 0:
+        raise ValueError(f"not positive definite at {failed}")

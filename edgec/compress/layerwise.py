@@ -58,8 +58,15 @@ class LayerwiseQuantizer:
         opset = model.opset_imports.get("", 18)
         self.runners = {n: NodeRunner(n, opset, variable=(1, 2) if n in self.layers else ()) for n in model.graph}
 
-    def walk(self, parameters: Mapping[ir.Value, Quantization], options: LayerOptions, keep: tuple[ir.Value, ...] = ()) -> Walk:
-        """Quantize every layer in order. parameters: of each value in the placement's groups."""
+    def walk(
+        self, parameters: Mapping[ir.Value, Quantization], options: LayerOptions, keep: tuple[ir.Value, ...] = (), fit: slice | np.ndarray = slice(None)
+    ) -> Walk:
+        """Quantize every layer in order.
+
+        Args:
+            parameters: of each value in the placement's groups.
+            fit: the probes that rounding and biases are fitted to; all of them run through the network.
+        """
         result = Walk({}, [], {})
         exact: dict[ir.Value, np.ndarray] = {}
         rounded: dict[ir.Value, np.ndarray] = {}
@@ -69,7 +76,7 @@ class LayerwiseQuantizer:
         reads = {v: len(list(v.uses())) + (v in keep) for n in self.model.graph for v in (*n.inputs, *n.outputs) if v is not None}
         for node in self.model.graph:
             if node in self.layers:
-                outputs, approximations = self._layer(node, exact, rounded, parameters, options, result)
+                outputs, approximations = self._layer(node, exact, rounded, parameters, options, fit, result)
             else:
                 outputs = self._run(node, exact)
                 approximations = self._run(node, rounded)
@@ -101,17 +108,17 @@ class LayerwiseQuantizer:
                 stack[i] = r
         return outputs
 
-    def _layer(self, node, exact, rounded, parameters, options: LayerOptions, result: Walk) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _layer(self, node, exact, rounded, parameters, options: LayerOptions, fit, result: Walk) -> tuple[list[np.ndarray], list[np.ndarray]]:
         weights, bias = weights_and_bias(node)
         shape = weights.shape
         x = parameters[node.inputs[0]]
         outputs = self._run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
-        layer = _round_weights(node, weights, bias, rounded[node.inputs[0]], x, self._output_parameters(node, parameters), options)
+        layer = _round_weights(node, weights, bias, rounded[node.inputs[0]][fit], x, self._output_parameters(node, parameters), options)
         step = (np.float32(x.scale) * layer.scale).astype(np.float64)
         approximations = self._run(node, rounded, (layer.real(), (layer.bias * step).astype(np.float32)))
         if options.bias_correction:
             axes = tuple(i for i in range(outputs[0].ndim) if i != 2)  # [samples, batch, channels, …]
-            missing = (outputs[0] - approximations[0]).mean(axis=axes, dtype=np.float64)
+            missing = (outputs[0][fit] - approximations[0][fit]).mean(axis=axes, dtype=np.float64)
             bias_q = round_bias(layer.bias * step + missing, x, layer.scale)
             moved = ((bias_q - layer.bias) * step).astype(np.float32).reshape(-1, *(1,) * (outputs[0].ndim - 3))
             approximations[0] += moved

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -15,11 +16,15 @@ from edgec.compress.observer import Histogram
 from edgec.compress.placement import Group, Placement, fixed_bounds, place
 from edgec.compress.qdq import insert_qdq
 from edgec.compress.ranges import NATURAL, Quantization, lattice_range, minmax_range, mse_range
-from edgec.compress.report import QuantizationReport, TensorReport, sqnr_db
+from edgec.compress.report import QuantizationReport, Rung, TensorReport, sqnr_db
+from edgec.data import SYNTHETIC, Samples, synthetic
 from edgec.errors import UsageError
-from edgec.graph.edit import is_op
+from edgec.graph.edit import is_op, shape_of
 
 Progress = Callable[[str, float], None]
+
+JUDGED_FROM = 16
+"""Probes below which a quarter of them says nothing; every rung that options allow is then taken."""
 
 
 @dataclass(frozen=True)
@@ -44,38 +49,74 @@ class Options:
 
 
 def quantize(
-    model: ir.Model, calibration: Iterable[dict[str, np.ndarray]], *, options: Options = Options(), progress: Progress | None = None
+    model: ir.Model, calibration: Any, *, options: Options = Options(), progress: Progress | None = None
 ) -> tuple[ir.Model, QuantizationReport]:
     """Quantize a float model to int8.
 
+    The rungs of the ladder that options allow are tried in order: MSE ranges with bias correction, equalization, second-order
+    rounding. Each is fitted to three quarters of the probes and kept if it helps on the last quarter; what is kept is then
+    fitted to all of them.
+
     Args:
         model: static shapes, after `edgec.graph.optimize`; it is not changed.
-        calibration: batches, input name → float32, samples of the input's shape one after another along axis 0
-            (`edgec.data.Samples`); walked once.
+        calibration: data as `edgec.data.Samples` takes it, or a Samples; "synthetic" draws noise. It is walked at most twice.
 
     Returns: the QDQ model, which ONNX Runtime runs, and what was chosen.
 
     Raises:
-        DataError: no samples, or activations that are not finite.
+        DataError: no samples, a wrong shape, NaN or infinite values, in the data or in an activation.
     """
+    shapes = {v.name: shape_of(v) for v in model.graph.inputs}
+    drawn = isinstance(calibration, str) and calibration == SYNTHETIC
+    samples = synthetic(shapes) if drawn else calibration if isinstance(calibration, Samples) else Samples(calibration, shapes)
     model = model.clone()
-    placement = place(model.graph)
-    ensure_bias(model, placement.layers)
-    found = calibrate(model, placement, calibration, progress)
-    if options.equalize != (0.0, 0.0):
-        dense, depthwise = options.equalize
-        equalize(model, channel_reach(model, placement, found.probes), dense=dense, depthwise=depthwise)
-        placement = place(model.graph)
-        found = calibrate(model, placement, calibration, progress)
-    report = QuantizationReport(samples=found.samples, probes=len(next(iter(found.probes.values()))))
-    parameters = _choose_ranges(placement, found, options, report)
-    layer_options = LayerOptions(options.rounding, options.weight_search, options.bias_correction)
-    judged = tuple(_judged(v) for v in model.graph.outputs)
-    walk = LayerwiseQuantizer(model, placement, found.probes).walk(parameters, layer_options, judged)
-    report.layers = walk.layers
-    report.output_sqnr_db = {v.name: sqnr_db(*walk.kept[j]) for v, j in zip(model.graph.outputs, judged, strict=True) if j in walk.kept}
-    insert_qdq(model, placement, parameters, walk.weights)
-    return model, report
+    ensure_bias(model, place(model.graph).layers)
+    best = _Candidate(model, samples, options, progress)
+    report = QuantizationReport(samples=best.found.samples, probes=best.probes, synthetic=drawn)
+    nearest = LayerOptions("nearest", options.weight_search, options.bias_correction)
+    judges = best.probes >= JUDGED_FROM
+    figure = best.judge(nearest) if judges else -np.inf
+    report.rungs.append(Rung(f"{options.ranges} ranges" + (", bias correction" if options.bias_correction else ""), figure, True))
+    dense, depthwise = options.equalize
+    if dense or depthwise:
+        equalized = model.clone()
+        equalize(equalized, channel_reach(model, best.placement, best.found.probes), dense=dense, depthwise=depthwise)
+        candidate = _Candidate(equalized, samples, options, progress)
+        tried = candidate.judge(nearest) if judges else np.inf
+        report.rungs.append(Rung("equalization", tried, tried > figure))
+        if tried > figure:
+            best, figure = candidate, tried
+    layer_options = nearest
+    if options.rounding == "second_order":
+        second = replace(nearest, rounding="second_order")
+        tried = best.judge(second) if judges else np.inf
+        report.rungs.append(Rung("second-order rounding", tried, tried > figure))
+        if tried > figure:
+            layer_options = second
+    walk = best.quantizer.walk(best.parameters, layer_options, best.judged)
+    report.tensors, report.layers = best.tensors, walk.layers
+    report.output_sqnr_db = {v.name: sqnr_db(*walk.kept[j]) for v, j in zip(best.model.graph.outputs, best.judged, strict=True) if j in walk.kept}
+    insert_qdq(best.model, best.placement, best.parameters, walk.weights)
+    return best.model, report
+
+
+class _Candidate:
+    """A float model with ranges chosen for it, ready to be quantized and judged."""
+
+    def __init__(self, model: ir.Model, samples: Samples, options: Options, progress: Progress | None) -> None:
+        self.model = model
+        self.placement = place(model.graph)
+        self.found = calibrate(model, self.placement, samples, progress)
+        self.parameters, self.tensors = _choose_ranges(self.placement, self.found, options)
+        self.quantizer = LayerwiseQuantizer(model, self.placement, self.found.probes)
+        self.judged = tuple(_judged(v) for v in model.graph.outputs)
+        self.probes = len(next(iter(self.found.probes.values())))
+
+    def judge(self, options: LayerOptions) -> float:
+        """Mean SQNR in dB of the outputs on every fourth probe, the network being fitted to the others."""
+        held = np.arange(self.probes) % 4 == 3
+        walk = self.quantizer.walk(self.parameters, options, self.judged, ~held)
+        return float(np.mean([sqnr_db(a[held], b[held]) for a, b in walk.kept.values()])) if walk.kept else 0.0
 
 
 def _judged(output: ir.Value) -> ir.Value:
@@ -84,7 +125,8 @@ def _judged(output: ir.Value) -> ir.Value:
     return producer.inputs[0] if is_op(producer, "Softmax", "Sigmoid") else output
 
 
-def _choose_ranges(placement: Placement, found: Calibration, options: Options, report: QuantizationReport) -> dict[ir.Value, Quantization]:
+def _choose_ranges(placement: Placement, found: Calibration, options: Options) -> tuple[dict[ir.Value, Quantization], list[TensorReport]]:
+    reports: list[TensorReport] = []
     parameters: dict[ir.Value, Quantization] = {}
     for group in placement.all_groups():
         histogram = Histogram()
@@ -94,13 +136,13 @@ def _choose_ranges(placement: Placement, found: Calibration, options: Options, r
         parameters.update((value, chosen) for value in group.members)
         values, counts = histogram.values()
         outside = counts[(values < chosen.low - chosen.scale / 2) | (values > chosen.high + chosen.scale / 2)].sum()
-        report.tensors.append(
+        reports.append(
             TensorReport(
                 group.members[0].name, histogram.low, histogram.high, chosen.scale, chosen.zero_point, rule,
                 float(outside / max(histogram.count, 1)), *histogram.summary(),
             )  # fmt: skip
         )
-    return parameters
+    return parameters, reports
 
 
 def _range(group: Group, histogram: Histogram, found: Calibration, options: Options) -> tuple[Quantization, str]:

@@ -88,14 +88,19 @@ def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.nda
     return q
 
 
-def _propagate(rows: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    """Column by column, the error of each handed on through the Cholesky factor of the inverse."""
-    rows, q = rows.copy(), np.empty_like(rows)
-    factor = np.linalg.cholesky(np.linalg.inv(hessian)).T
-    for j in range(rows.shape[1]):
-        q[:, j] = np.clip(np.rint(rows[:, j] / scale), -LIMIT, LIMIT)
-        error = (rows[:, j] - scale * q[:, j]) / factor[j, j]
-        rows[:, j + 1 :] -= error[:, None] * factor[j, j + 1 :]
+def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """Column by column, each taking over the errors of those before it.
+
+    With H = U D Uᵀ, U unit upper triangular, column j is rounded at target_j + Σ_{k<j} (target_k − s·q_k)·U[k, j]. That is the
+    update of GPTQ without an inverse (Chee et al. 2023, arXiv:2307.13304, theorem 6).
+    """
+    upper = np.ascontiguousarray(hessian, np.float64).copy()
+    _hotloops.factor_upper(upper)
+    q, error = np.empty_like(target), np.empty_like(target)
+    for j in range(target.shape[1]):
+        wanted = target[:, j] + error[:, :j] @ upper[:j, j]
+        q[:, j] = np.clip(np.rint(wanted / scale), -LIMIT, LIMIT)
+        error[:, j] = target[:, j] - scale * q[:, j]
     return q
 
 
