@@ -21,7 +21,7 @@ class Samples:
     """A stream of batches that can be walked again: float32 [n, …] arrays by input name, n ≤ batch.
 
     Args:
-        source: an array [N, …] or one sample; a path to .npy or .npz (the array named like the input, or `x`, or the only
+        source: an array [N, …] or one sample; a path to .npy or .npz (the array named like the input, `x`, `x_calibration`, or the only
             one); a dict name → array; or an iterable of samples or batches (arrays or dicts). An iterator, which can be
             walked only once, is spooled to a temporary file on the way, so that memory stays bounded.
         shapes: input name → shape of one sample as the model has it (batch axis 1 included).
@@ -111,7 +111,8 @@ class Samples:
                 return loaded
             arrays = {name: loaded[name] for name in loaded.files if name in self.shapes}
             if not arrays and len(self.shapes) == 1:
-                name = "x" if "x" in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
+                known = [name for name in ("x", "x_calibration") if name in loaded.files]
+                name = known[0] if known else loaded.files[0] if len(loaded.files) == 1 else None
                 arrays = {self._only(): loaded[name]} if name else {}
             files = loaded.files
         except (ValueError, OSError, EOFError, KeyError) as error:
