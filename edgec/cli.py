@@ -25,6 +25,8 @@ def compile_command(args: argparse.Namespace) -> dict[str, Any]:
         args.target,
         calibration=args.calibration,
         shapes=dict(_shape(text) for text in args.shape),
+        inputs=args.cut_input,
+        outputs=args.cut_output,
         skip_passes=args.skip_pass,
         save_qdq=args.save_qdq,
         security_counter=args.security_counter,
@@ -167,6 +169,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--calibration", "-c", metavar="FILE", help=".npy or .npz of inputs; or synthetic")
     sub.add_argument("--output", "-o", metavar="FILE", help="the .edgec file (default: the model's name)")
     sub.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="shape of an input with open dimensions")
+    sub.add_argument("--cut-input", action="append", default=[], metavar="TENSOR", help="cut the graph: this tensor becomes an input")
+    sub.add_argument("--cut-output", action="append", default=[], metavar="TENSOR", help="cut the graph: this tensor becomes an output")
     sub.add_argument("--save-qdq", metavar="FILE", help="write the quantized model as QDQ ONNX")
     sub.add_argument("--export-c", metavar="FOLDER", help="write the network as plain C too")
     sub.add_argument("--skip-pass", action="append", default=[], metavar="NAME", help="leave out a float pass, for example remove_constant_channels")

@@ -23,6 +23,8 @@ def compile(
     *,
     calibration: Any = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
     skip_passes: Sequence[str] = (),
     save_qdq: str | os.PathLike | None = None,
     security_counter: int = 0,
@@ -37,6 +39,7 @@ def compile(
         calibration: for a float model: an array [N, …], a .npy/.npz path, an iterable of samples or batches (dicts for
             several inputs), or "synthetic" (noise: the report then says that accuracy is unverified). float32, finite.
         shapes: input name → shape, for models with open dimensions.
+        inputs, outputs: names of tensors to cut the graph at; the report then says what is left to the caller.
         skip_passes: names of float passes (`edgec.graph.PASSES`) to leave out.
         save_qdq: where to write the QDQ model, the pinned intermediate that ONNX Runtime also runs.
         security_counter, model_version: for the header of the artifact.
@@ -53,8 +56,8 @@ def compile(
     report = progress or (lambda step, done: None)
     chosen = targets.load(target)
     report("import", 0.0)
-    onnx_model = importer.import_model(model, shapes=shapes)
-    facts: dict[str, Any] = {"macs_source": graph.count_macs(onnx_model), "calibration": "none: the model was quantized already"}
+    onnx_model = importer.import_model(model, shapes=shapes, inputs=inputs, outputs=outputs)
+    facts: dict[str, Any] = {"macs_source": graph.count_macs(onnx_model), "calibration": "none: the model was quantized already", "left_to_caller": importer.left_out(onnx_model)}
     if not importer.is_quantized(onnx_model):
         _require(calibration)
         report("optimize", 0.0)

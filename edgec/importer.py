@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from edgec.cut import cut
 from edgec.errors import ModelError
 from edgec.files import write_file
 from edgec.ops import ONNX_OPERATORS
@@ -19,16 +21,24 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OLDEST_OPSET, CONVERTED_OPSET, NEWEST_OPSET = 9, 18, 26
+CUT = "left_to_caller"
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
 
-def import_model(source: str | os.PathLike | bytes | ModelProto, *, shapes: Mapping[str, Sequence[int]] | None = None) -> ir.Model:
+def import_model(
+    source: str | os.PathLike | bytes | ModelProto,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+) -> ir.Model:
     """Read an ONNX model.
 
     Args:
         source: a path, the file's bytes, or a ModelProto.
         shapes: input name → shape, for inputs whose shape the model leaves open. An open first dimension is the batch
             and becomes 1 by itself.
+        inputs, outputs: names of tensors to cut the graph at; `left_out` then says what is left out.
 
     Returns: a model with static shapes, constants folded, initializers not among the inputs, no unused nodes.
 
@@ -40,8 +50,15 @@ def import_model(source: str | os.PathLike | bytes | ModelProto, *, shapes: Mapp
     proto = _current_opset(proto, where)
     model = ir.from_proto(proto)
     model = fold(_make_static(model, dict(shapes or {}), where), where)
+    if inputs or outputs:
+        model.metadata_props[CUT] = json.dumps(cut(model, inputs, outputs))
     _refuse_unsupported(model, where)
     return model
+
+
+def left_out(model: ir.Model) -> dict[str, list[str]]:
+    """Nodes that a cut left to the caller: {"before": …, "after": …}, empty lists where there was none."""
+    return json.loads(model.metadata_props.get(CUT, '{"before": [], "after": []}'))
 
 
 def is_quantized(model: ir.Model) -> bool:

@@ -34,6 +34,7 @@ def manifest_of(program: Program, target: Target, facts: Mapping[str, Any]) -> d
         "calibration": facts["calibration"],
         "accuracy": UNVERIFIED if facts["calibration"] == "synthetic" else "not measured",
         "passes": dict(facts.get("passes", {})),
+        "left_to_caller": facts.get("left_to_caller", {}),
     }
     if quantization is not None:  # ranges and histograms are too large for a device's flash: Artifact.quantization has them
         manifest["quantization"] = {name: quantization[name] for name in ("samples", "output_sqnr_db", "rungs")}
@@ -83,6 +84,7 @@ def report(artifact: Artifact, *, measure: bool = True) -> dict[str, Any]:
         "flash_bytes": len(artifact.data) + figures["code_bytes"],
         "accuracy": manifest["accuracy"],
         "calibration": manifest["calibration"],
+        "left_to_caller": manifest["left_to_caller"],
         "inputs": [_port(program, p) for p in program.inputs],
         "outputs": [_port(program, p) for p in program.outputs],
         "layers": layers(artifact),
@@ -122,9 +124,10 @@ def _measured(artifact: Artifact) -> dict[str, Any] | None:
         "code_bytes": run.code_bytes,
         "code_source": f"measured: {artifact.target.toolchain['compiler']}, runtime and the kernels this network needs",
         "stack_bytes": run.stack_bytes,
-        "stack_source": f"measured: high-water mark under {artifact.target.emulator['program']}",
+        "stack_source": f"measured: high-water mark of one inference on {run.machine}",
+        "stack_bound_bytes": run.stack_bound,
         "instructions": run.instructions,
-        "instructions_source": f"measured: one warm inference under {artifact.target.emulator['program']}",
+        "instructions_source": run.instructions_source,
     }
 
 
