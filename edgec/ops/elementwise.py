@@ -33,6 +33,9 @@ class Add(Operator):
             return "clamp bounds must satisfy -128 <= clamp_min <= clamp_max <= 127"
         return None
 
+    def applies(self, op: Op, kernel: str) -> bool:
+        return kernel.endswith(("__ref", "__mve"))
+
     def golden(self, op, inputs, constants):
         a = op.attrs
         x, y = (np.asarray(v).reshape(-1) for v in inputs)

@@ -33,7 +33,7 @@ class _Pool(Operator):
         return None
 
     def distance(self, op: Op, kernel: str) -> int | None:
-        if not kernel.endswith("__ref"):
+        if not kernel.endswith(("__ref", "__mve")):
             return None
         a = op.attrs
         reach = window_reach(dict(a) | {"in_c": a["channels"]})
@@ -106,6 +106,9 @@ class AveragePool2d(_Pool):
         if a["kernel_h"] * a["kernel_w"] > 2**22:
             return "a window of more than 2^22 taps"
         return super().check(op, inputs, outputs, constants) or check_epilogue(a)
+
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or (kernel.endswith("__mve") and op.attrs["kernel_h"] * op.attrs["kernel_w"] <= 255)
 
     def golden(self, op, inputs, constants):
         a: Mapping[str, int] = op.attrs
