@@ -1,6 +1,7 @@
 // Convolutions, AVX-512 VNNI.
 #include "kernels/simd/simd_avx512.h"
 #include "kernels/simd/epilogue_u8.h"
+#include "kernels/conv/store_piece.h"
 
 namespace {
 
@@ -15,9 +16,6 @@ template <int at_once, int pieces> EDGEC_INLINE V gather(const uint8_t *from, co
     return Simd::join(piece(0, 0), piece(0, 1), piece(1, 0), piece(1, 1));
   }
 }
-
-template <int NR> EDGEC_INLINE void store_pieces(uint8_t *to, const __m128i (&v)[NR], int32_t count);
-EDGEC_INLINE void store_piece(uint8_t *to, __m128i v, int32_t count);
 
 template <int at_once, int pieces, int there> EDGEC_INLINE void scatter(uint8_t *to, const int32_t *offset, V q, int32_t count) {
   if constexpr (at_once == 4) {
@@ -69,6 +67,7 @@ EDGEC_INLINE void scatter_halves(uint8_t *to, const int32_t *offset, V q, int32_
 }  // namespace
 
 #include "kernels/conv/conv_u8.h"
+#include "kernels/conv/conv_pairs.h"
 #include "kernels/conv/depthwise_u8.h"
 
 extern "C" {

@@ -29,27 +29,6 @@ template <int MR, int NV> EDGEC_INLINE void multiply(const edgec_host_conv &c, c
   }
 }
 
-// The same for MR pairs of neighbouring positions and up to half a register of channels: one position in each half.
-template <int MR> EDGEC_INLINE void multiply_pairs(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, V (&acc)[MR]) {
-  const uint8_t *x[MR];
-  const uint8_t *w = c.weights;
-  unroll<MR>([&](auto m) EDGEC_LAMBDA {
-    x[m] = input + in_offset[2 * m];
-    acc[m] = Simd::load(c.bias);
-  });
-  for (int32_t s = 0; s < c.segments; s++) {
-    const uint8_t *const end = w + c.segment_dwords * Simd::bytes;
-    intptr_t at = c.segment_offset[s], next = at + c.pair_bytes;
-    do {
-      const V weights = Simd::load(w);
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot(acc[m], Simd::broadcast_halves(x[m] + at, x[m] + next), weights); });
-      at += 4;
-      next += 4;
-      w += Simd::bytes;
-    } while (w != end);
-  }
-}
-
 }  // namespace
 
 #endif

@@ -6,44 +6,6 @@
 
 namespace {
 
-// `count` bytes (at most 16) of a 16-byte piece.
-EDGEC_INLINE void store_piece(uint8_t *to, __m128i v, int32_t count) {
-  if (__builtin_expect(count >= 16, 1)) {
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(to), v);
-    return;
-  }
-  if (count & 8) {
-    _mm_storel_epi64(reinterpret_cast<__m128i *>(to), v);
-    v = _mm_srli_si128(v, 8);
-    to += 8;
-  }
-  if (count & 4) {
-    const int32_t dword = _mm_cvtsi128_si32(v);
-    __builtin_memcpy(to, &dword, 4);
-    v = _mm_srli_si128(v, 4);
-    to += 4;
-  }
-  uint32_t rest = static_cast<uint32_t>(_mm_cvtsi128_si32(v));
-  if (count & 2) {
-    const uint16_t word = static_cast<uint16_t>(rest);
-    __builtin_memcpy(to, &word, 2);
-    rest >>= 16;
-    to += 2;
-  }
-  if (count & 1) {
-    *to = static_cast<uint8_t>(rest);
-  }
-}
-
-// Bytes of NR pieces of 16 for one position.
-template <int NR> EDGEC_INLINE void store_pieces(uint8_t *to, const __m128i (&v)[NR], int32_t count) {
-  unroll<NR>([&](auto i) EDGEC_LAMBDA {
-    if (count > 16 * i) {
-      store_piece(to + 16 * i, v[i], count - 16 * i);
-    }
-  });
-}
-
 // Requantize the accumulators of a tile, add the residual, store: `count` bytes a position.
 template <int MR, int NV>
 EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, const V (&acc)[MR][NV], const int32_t *multiplier, int32_t count,
@@ -122,30 +84,6 @@ template <int MR, int NV> __attribute__((noinline)) void conv(const void *params
       finish<MR, NV>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
       done = p + MR;
     }
-  }
-}
-
-// Two neighbouring positions a register: for up to lanes / 2 channels.
-template <int MR> __attribute__((noinline)) void conv_pairs(const void *params, uint8_t *const *operands) {
-  const edgec_host_conv &c = *static_cast<const edgec_host_conv *>(params);
-  const Epilogue e(c.q);
-  const V order = position_order<1>();
-  const int32_t count = c.channels;
-  for (int32_t done = 0; done < c.positions;) {
-    const int32_t p = done + 2 * MR <= c.positions ? done : c.positions - 2 * MR;
-    V acc[MR];
-    multiply_pairs<MR>(c, operands[0], c.in_offset + p, acc);
-    unroll<MR / 4>([&](auto g) EDGEC_LAMBDA {
-      const int32_t *const M = c.multiplier;
-      const int32_t *const out = c.out_offset + p + 8 * g;
-      V q = Simd::permute32(order, e.requantize(acc[4 * g], acc[4 * g + 1], acc[4 * g + 2], acc[4 * g + 3], M, M, M, M));
-      if (__builtin_expect(c.q.add != 0, 0)) {
-        const int32_t *const other = c.residual_offset + p + 8 * g;
-        q = e.with_residual(q, gather_halves(operands[2], other));
-      }
-      scatter_halves(operands[1], out, e.stored(q), count);
-    });
-    done = p + 2 * MR;
   }
 }
 

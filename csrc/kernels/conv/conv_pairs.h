@@ -1,0 +1,54 @@
+// Convolution with few output channels: two neighbouring positions share a register. After conv_u8.h.
+#ifndef EDGEC_CONV_PAIRS_H
+#define EDGEC_CONV_PAIRS_H
+
+namespace {
+
+// As multiply(), for MR pairs of neighbouring positions and up to half a register of channels: one position in each half.
+template <int MR> EDGEC_INLINE void multiply_pairs(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, V (&acc)[MR]) {
+  const uint8_t *x[MR];
+  const uint8_t *w = c.weights;
+  unroll<MR>([&](auto m) EDGEC_LAMBDA {
+    x[m] = input + in_offset[2 * m];
+    acc[m] = Simd::load(c.bias);
+  });
+  for (int32_t s = 0; s < c.segments; s++) {
+    const uint8_t *const end = w + c.segment_dwords * Simd::bytes;
+    intptr_t at = c.segment_offset[s], next = at + c.pair_bytes;
+    do {
+      const V weights = Simd::load(w);
+      unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot(acc[m], Simd::broadcast_halves(x[m] + at, x[m] + next), weights); });
+      at += 4;
+      next += 4;
+      w += Simd::bytes;
+    } while (w != end);
+  }
+}
+
+// Two neighbouring positions a register: for up to lanes / 2 channels.
+template <int MR> __attribute__((noinline)) void conv_pairs(const void *params, uint8_t *const *operands) {
+  const edgec_host_conv &c = *static_cast<const edgec_host_conv *>(params);
+  const Epilogue e(c.q);
+  const V order = position_order<1>();
+  const int32_t count = c.channels;
+  for (int32_t done = 0; done < c.positions;) {
+    const int32_t p = done + 2 * MR <= c.positions ? done : c.positions - 2 * MR;
+    V acc[MR];
+    multiply_pairs<MR>(c, operands[0], c.in_offset + p, acc);
+    unroll<MR / 4>([&](auto g) EDGEC_LAMBDA {
+      const int32_t *const M = c.multiplier;
+      const int32_t *const out = c.out_offset + p + 8 * g;
+      V q = Simd::permute32(order, e.requantize(acc[4 * g], acc[4 * g + 1], acc[4 * g + 2], acc[4 * g + 3], M, M, M, M));
+      if (__builtin_expect(c.q.add != 0, 0)) {
+        const int32_t *const other = c.residual_offset + p + 8 * g;
+        q = e.with_residual(q, gather_halves(operands[2], other));
+      }
+      scatter_halves(operands[1], out, e.stored(q), count);
+    });
+    done = p + 2 * MR;
+  }
+}
+
+}  // namespace
+
+#endif
