@@ -31,7 +31,7 @@ def needs_target():
         target = targets.load(name)
         for part, program in (("toolchain", "compiler"), ("emulator", "program")):
             tool = getattr(target, part)
-            if tool and shutil.which(str(tool[program])) is None:
+            if program in tool and shutil.which(str(tool[program])) is None:
                 pytest.skip(enable(f"{tool[program]} is not installed", f"sudo apt-get install -y {tool['package']}"))
 
     return check

@@ -15,7 +15,7 @@ import pytest
 from edgec import errors
 from edgec.emit.kernels import all_kernels, kernel_by_id
 from edgec.ops import BY_CODE, OPERATORS
-from tests.models import ROOT
+from tests.models import ROOT, compiled, network
 
 STEP = re.compile(r"<!-- (create|append|insert) (\S+)(?: (before|after): (.*?))? -->\n```\w+\n(.*?)```\n", re.DOTALL)
 
@@ -40,12 +40,18 @@ def perform(step: tuple[str, str, str, str, str], tree: Path) -> None:
     if verb == "append":
         path.write_text(text + block)
         return
-    if all(line in text.splitlines() for line in block.splitlines() if line):
-        return  # the walkthrough's function is part of edgec by now, and stands there as the document has it
     assert text.count(anchor) == 1, f"{anchor!r} is {text.count(anchor)} times in {name}"
     at = text.index(anchor)
     at = text.rindex("\n", 0, at) + 1 if side == "before" else text.index(anchor) + len(anchor)
     path.write_text(text[:at] + ("" if side == "before" else "\n") + (block if side == "before" else block.rstrip("\n")) + text[at:])
+
+
+def undo(step: tuple[str, str, str, str, str], tree: Path) -> None:
+    """Take out of a tree what the document says to put in, where it is part of edgec already (as HardSwish is)."""
+    verb, name, _, _, block = step
+    if verb != "create":
+        path = tree / name
+        path.write_text(path.read_text().replace(block, ""))
 
 
 def tree_hashes(tree: Path) -> dict[str, str]:
@@ -53,21 +59,19 @@ def tree_hashes(tree: Path) -> dict[str, str]:
     return {str(p.relative_to(tree)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
-USE_THEM = '''
-import numpy as np, onnx, onnxruntime
+PATHS = """
+import sys
+sys.meta_path = [f for f in sys.meta_path if "editable" not in type(f).__module__]  # an installed checkout must not answer
+sys.path.insert(0, sys.argv[1])
+"""
+
+THE_NETWORK = '''
+import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 import edgec
-from edgec import run
-from edgec.ir import interp
-from edgec.ops import OPERATORS
-from edgec.emit.kernels import select
-from edgec.emit.artifact import encode
-from edgec.plan import make_plan
-from edgec.targets import load
-from tests import native
 
+assert edgec.__file__.startswith(sys.argv[1])
 rng = np.random.default_rng(0)
-# Both operators in one network, from ONNX: bytes of the C runtime are the interpreter's, numbers are ONNX Runtime's.
 weights = numpy_helper.from_array(rng.normal(size=(12, 5)).astype(np.float32), "w")
 graph = helper.make_graph(
     [helper.make_node("HardSwish", ["x"], ["h"], name="swish"), helper.make_node("MatMul", ["h", "w"], ["m"], name="dense"),
@@ -75,6 +79,27 @@ graph = helper.make_graph(
     "walk", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 12])], [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])], [weights])
 model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
 x = rng.normal(scale=3, size=(200, 12)).astype(np.float32)
+'''
+
+BEFORE = '''
+try:
+    edgec.compile(model, "generic-c", calibration=x)
+except edgec.ModelError as error:
+    assert "Hardmax" in error.what and "HardSwish" in error.what, error
+    print("neither is known")
+'''
+
+AFTER = '''
+import onnxruntime
+from edgec import run
+from edgec.emit.cgen import parameter_struct
+from edgec.emit.kernels import select
+from edgec.ir import interp
+from edgec.ops import OPERATORS
+from edgec.plan import make_plan
+from edgec.targets import load
+from tests import native
+
 artifact = edgec.compile(model, "generic-c", calibration=x)
 assert [op.opcode for op in artifact.program.ops] == ["lookup", "dense", "hardmax"], artifact.program.ops
 y = run.on_interpreter(artifact, x)
@@ -94,10 +119,16 @@ check(artifact.program, artifact.kernels, artifact.plan, 20)
 for program in OPERATORS["hardmax"].cases():
     kernels = [select(op, load("generic-c")) for op in program.ops]
     check(program, kernels, make_plan(program, kernels), 5)
-from edgec.emit.cgen import parameter_struct
 assert parameter_struct("hardmax", "hardmax") == "edgec_hardmax_params"
-print("the walkthrough is true")
+print("both work")
 '''
+
+
+def run_in(tree: Path, code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(tree.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", PATHS + THE_NETWORK + code, str(tree)], cwd=tree, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_hacking_walkthrough(tmp_path, needs_tool):
@@ -106,13 +137,15 @@ def test_hacking_walkthrough(tmp_path, needs_tool):
     tree = tmp_path / "edgec"
     for part in ("edgec", "csrc", "tests"):
         shutil.copytree(ROOT / part, tree / part, ignore=shutil.ignore_patterns("__pycache__", "networks"))
+    for step in steps():
+        undo(step, tree)
+    assert "neither is known" in run_in(tree, BEFORE)
     before = tree_hashes(tree)
-    (one, rest) = (steps()[:2], steps()[2:])
-    for step in one:
+    for step in steps()[:2]:
         perform(step, tree)
     now = tree_hashes(tree)
-    assert {name for name in now if now[name] != before.get(name)} <= {"edgec/ops/unary.py"}
-    for step in rest:
+    assert {name for name in now if now[name] != before.get(name)} == {"edgec/ops/unary.py"}
+    for step in steps()[2:]:
         perform(step, tree)
     after = tree_hashes(tree)
     assert {re.sub(r"(csrc/kernels/hardmax|edgec/ops)/.*", r"\1", name) for name in after if after[name] != now.get(name)} == {
@@ -120,10 +153,7 @@ def test_hacking_walkthrough(tmp_path, needs_tool):
         "csrc/kernels/hardmax",
         "csrc/kernels/kernels.inc",
     }
-    environment = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1])\n" + USE_THEM, str(tree)]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and "the walkthrough is true" in done.stdout, done.stdout + done.stderr
+    assert "both work" in run_in(tree, AFTER)
 
 
 def test_parameter_structs_follow_fields(tmp_path, needs_tool):
@@ -188,6 +218,54 @@ def test_documents_name_files_that_exist(document):
     names += [ROOT / name for name in re.findall(r"`((?:edgec|csrc|tests|docs|examples|bench|scripts)/[\w./]*)`", text) if "hardmax" not in name]
     missing = [str(name) for name in names if not name.exists() and not name.match("bench/results*") and "dense_dsp" not in str(name)]
     assert not missing, f"{document} names {missing}"
+
+
+def readme_block(language: str) -> str:
+    return re.search(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+
+
+@pytest.mark.parametrize("language", ["sh", "python"])
+def test_readme_runs_as_written(language, tmp_path, needs_target):
+    """The command line and the Python example, word by word, in an empty folder beside the examples."""
+    needs_target("cortex-m4")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    (tmp_path / "edgec").write_text(f"#!/bin/sh\nexec {sys.executable} -m edgec.cli \"$@\"\n")
+    (tmp_path / "edgec").chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["sh", "-e"] if language == "sh" else [sys.executable, "-"]
+    done = subprocess.run(command, input=readme_block(language), cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "digits.edgec").is_file()
+
+
+def test_readme_c_example(tmp_path, needs_tool):
+    """It compiles with the flags the runtime is compiled with, links, and gives the interpreter's bytes."""
+    import numpy as np
+
+    compiler = needs_tool("gcc", "gcc")
+    artifact = compiled("digits", "generic-c")
+    block = readme_block("c")
+    assert f"arena[{artifact.plan.arena_bytes}]" in block
+    x = artifact.quantize_input(network("digits").samples[:1])
+    wanted = ", ".join(str(v) for v in artifact.run(x, on="interpreter").reshape(-1))
+    data, picture = (", ".join(str(v) for v in values) for values in (artifact.data, x.reshape(-1)))
+    source = tmp_path / "main.c"
+    source.write_text(
+        f"#include <stdio.h>\n{block}\nstatic const uint8_t artifact[] __attribute__((aligned(16))) = {{{data}}};\n"
+        f"static const int8_t picture[] = {{{picture}}}, wanted[] = {{{wanted}}};\n"
+        "int main(void) {\n  int8_t scores[10];\n  const int status = classify(artifact, sizeof artifact, picture, scores);\n"
+        "  return status != 0 ? status : memcmp(scores, wanted, 10) != 0 ? 99 : 0;\n}\n"
+    )
+    csrc = ROOT / "csrc"
+    kernels = sorted({str(csrc / "kernels" / f) for k in all_kernels() if k.isa == "ref" for f in k.files})
+    runtime = [str(csrc / "runtime" / f) for f in ("edgec_load.c", "edgec_run.c", "edgec_kernels_all.c")]
+    listed = tmp_path / "kernels.inc"
+    listed.write_text("".join(line + "\n" for line in (csrc / "kernels" / "kernels.inc").read_text().splitlines() if re.match(r"EDGEC_KERNEL\(.*, ref, ", line)))
+    program = tmp_path / "main"
+    command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", f'-DEDGEC_KERNELS_INC="{listed}"', "-I", str(csrc / "runtime"), str(source), *runtime, *kernels, "-o", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([program]).returncode == 0
 
 
 def test_make_help_lists_every_target():
