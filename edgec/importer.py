@@ -15,6 +15,7 @@ from onnx_ir.passes import common
 from edgec.cut import cut
 from edgec.errors import ModelError
 from edgec.files import write_file
+from edgec.graph.qoperator_to_qdq import qoperator_to_qdq
 from edgec.ops import ONNX_OPERATORS
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def import_model(
     proto, where = _read(source)
     proto = _current_opset(proto, where)
     model = ir.from_proto(proto)
+    model = qoperator_to_qdq(model)
     model = fold(_make_static(model, dict(shapes or {}), where), where)
     if inputs or outputs:
         model.metadata_props[CUT] = json.dumps(cut(model, inputs, outputs))

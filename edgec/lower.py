@@ -126,15 +126,30 @@ class Lowering:
         view = self.activation(node, index)
         return view if view.flattened is None else self.arrange(view, range(len(view.shape)), node)
 
-    def constant_view(self, node: ir.Node, values: np.ndarray, beside: View) -> View:
-        """A float constant as an activation, quantized over its own range; `beside` orders it in time."""
-        low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-        scale = float(np.float32(max(high - low, 1e-30) / 255.0))
-        zero_point = int(np.clip(np.rint(-128 - low / scale), -128, 127))
-        tensor = self.tensor(f"{node.name}.constant", tuple(values.shape) or (1,), scale, zero_point)
-        stored = numerics.quantize(values.astype(np.float32), scale, zero_point)
+    def constant_view(self, node: ir.Node, index: int, beside: View, *, reciprocal: bool = False) -> View:
+        """A constant input of node as an activation; `beside` orders it in time.
+
+        One stored as int8 behind DequantizeLinear keeps its numbers; a float one is quantized over its own range.
+        """
+        producer = node.inputs[index].producer()
+        if not reciprocal and producer is not None and producer.op_type == DEQUANTIZE and producer.inputs[1].const_value.size == 1:
+            scale, zero_point = self.quantization(producer)
+            stored = self._as_int8(producer.inputs[0].const_value.numpy())
+        else:
+            values = self.constant(node.inputs[index]).astype(np.float64)
+            values = 1.0 / values if reciprocal else values
+            low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
+            scale = float(np.float32(max(high - low, 1e-30) / 255.0))
+            zero_point = int(np.clip(np.rint(-128 - low / scale), -128, 127))
+            stored = numerics.quantize(values.astype(np.float32), scale, zero_point)
+        tensor = self.tensor(f"{node.name}.constant", tuple(stored.shape) or (1,), scale, zero_point)
         self.emit("constant", f"{node.name}.constant", [beside.tensor], tensor, {"count": tensor.size}, [stored.reshape(-1)])
-        return View(tensor, tuple(values.shape), tuple(range(values.ndim)))
+        return View(tensor, tuple(stored.shape), tuple(range(stored.ndim)))
+
+    @staticmethod
+    def _as_int8(values: np.ndarray) -> np.ndarray:
+        """uint8 shifted by 128, exactly; int8 as it is."""
+        return (values.astype(np.int16) - 128).astype(np.int8) if values.dtype == np.uint8 else values
 
     def weights(self, node: ir.Node, index: int) -> Weights:
         """The constant int8 weights at an input of node, behind DequantizeLinear with zero_point 0."""
@@ -144,9 +159,16 @@ class Lowering:
             raise self.refuse(node, f"input {index} is not a quantized constant", "weights must be int8 initializers behind DequantizeLinear", "quantize the weights, or let edgec quantize the float model")
         values = producer.inputs[0].const_value.numpy()
         scale = np.atleast_1d(producer.inputs[1].const_value.numpy().astype(np.float64))
-        zero = producer.inputs[2].const_value.numpy() if len(producer.inputs) > 2 and producer.inputs[2] is not None else np.zeros(1)
+        zero = producer.inputs[2].const_value.numpy() if len(producer.inputs) > 2 and producer.inputs[2] is not None else np.zeros(1, values.dtype)
+        if values.dtype == np.uint8:
+            values, zero = self._as_int8(values), zero.astype(np.int16) - 128
         if np.any(zero != 0) or values.dtype not in (np.int8, np.int32):
-            raise self.refuse(node, f"weights of input {index} are {values.dtype} with a zero_point", "edgec takes int8 weights with zero_point 0", "quantize the weights symmetrically")
+            raise self.refuse(
+                node,
+                f"weights of input {index} are {values.dtype} with a zero_point",
+                f"edgec takes int8 weights around 0 (or uint8 around 128); zero_point is {np.unique(zero)[:4].tolist()}",
+                "quantize the weights symmetrically",
+            )
         return Weights(values, scale, producer.attributes.get_int("axis", 1) % max(values.ndim, 1))
 
     def bias(self, node: ir.Node, index: int, scale: np.ndarray) -> np.ndarray:
@@ -208,17 +230,33 @@ class Lowering:
             return value.const_value.numpy()
         producer = value.producer()
         if producer is not None and producer.op_type == DEQUANTIZE and producer.inputs[0].const_value is not None:
+            if producer.inputs[1].const_value.size != 1:
+                return self._dequantized_channels(producer)
             scale, zero_point = self.quantization(producer)
-            return (producer.inputs[0].const_value.numpy().astype(np.float64) - zero_point) * scale
+            return (self._as_int8(producer.inputs[0].const_value.numpy()).astype(np.float64) - zero_point) * scale
         return None
 
+    @staticmethod
+    def _dequantized_channels(node: ir.Node) -> np.ndarray:
+        """A constant behind a per-channel DequantizeLinear, in float64."""
+        values, scale = node.inputs[0].const_value.numpy(), node.inputs[1].const_value.numpy().astype(np.float64)
+        zero = node.inputs[2].const_value.numpy().astype(np.float64) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros(scale.shape)
+        shape = [1] * values.ndim
+        shape[node.attributes.get_int("axis", 1) % values.ndim] = -1
+        return (values.astype(np.float64) - zero.reshape(shape)) * scale.reshape(shape)
+
     def quantization(self, node: ir.Node) -> tuple[float, int]:
-        """(scale, zero_point) of a per-tensor QuantizeLinear or DequantizeLinear on int8."""
+        """(scale, zero_point as int8) of a per-tensor QuantizeLinear or DequantizeLinear; uint8 is int8 shifted by 128."""
         scale = node.inputs[1].const_value
-        zero = node.inputs[2].const_value if len(node.inputs) > 2 and node.inputs[2] is not None else None
-        if scale is None or scale.size != 1 or zero is None or zero.dtype != ir.DataType.INT8:
-            raise self.refuse(node, f"{node.op_type} is not per tensor on int8", "activations need one constant scale and one int8 zero_point", "quantize activations to int8, per tensor")
-        return float(scale.numpy().reshape(())), int(zero.numpy().reshape(()))
+        zero = node.inputs[2] if len(node.inputs) > 2 else None
+        stored = None if zero is None else zero.const_value
+        if scale is None or scale.size != 1 or zero is not None and stored is None:
+            raise self.refuse(node, f"{node.op_type} is not per tensor", "activations need one constant scale and one constant zero_point", "quantize activations per tensor")
+        kind = np.dtype(np.uint8) if stored is None else stored.numpy().dtype
+        if kind not in (np.int8, np.uint8):
+            raise self.refuse(node, f"{node.op_type} to {kind}", "activations are int8 or uint8", "quantize activations to 8 bits")
+        zero_point = 0 if stored is None else int(stored.numpy().reshape(()))
+        return float(scale.numpy().reshape(())), zero_point - 128 if kind == np.uint8 else zero_point
 
     def tensor(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
         """A new program tensor; the name is shortened and made unique."""
@@ -280,12 +318,13 @@ class Lowering:
         self.views[node.outputs[0]] = view
 
     def _open_input(self, value: ir.Value) -> None:
-        """Give a graph input its tensor, quantized as the first QuantizeLinear that it reaches through layout operators."""
+        """Give a graph input its tensor, quantized as the first QuantizeLinear that it reaches through layout operators says
+        (DequantizeLinear where the input is 8-bit already)."""
         ahead = [value]
         while ahead:
             seen = ahead.pop(0)
             for use in seen.uses():
-                if use.node.op_type == QUANTIZE:
+                if use.node.op_type in (QUANTIZE, DEQUANTIZE):
                     scale, zero_point = self.quantization(use.node)
                     shape = dims(value)
                     tensor = self.tensor(value.name or "input", shape, scale, zero_point)

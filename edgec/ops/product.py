@@ -195,12 +195,9 @@ def operands(ctx, node):
             other = views[1 - i]
             if values is None or other is None:
                 raise ctx.refuse(node, f"{node.op_type} of two constants or of something not quantized", f"input {i} is neither an activation nor a constant", "quantize this tensor, or let edgec quantize the float model")
-            values = np.asarray(values, np.float64)
-            if node.op_type == "Div":
-                if i == 0 or not values.all():
-                    raise ctx.refuse(node, "Div by an activation, or by 0, is not supported", "an int8 divisor has no useful reciprocal", "multiply by a constant instead")
-                values = 1.0 / values
-            views[i] = ctx.constant_view(node, values, other)
+            if node.op_type == "Div" and (i == 0 or not np.all(values)):
+                raise ctx.refuse(node, "Div by an activation, or by 0, is not supported", "an int8 divisor has no useful reciprocal", "multiply by a constant instead")
+            views[i] = ctx.constant_view(node, i, other, reciprocal=node.op_type == "Div")
     return views[0], views[1]
 
 
