@@ -79,7 +79,7 @@ def _input(node: ir.Node, index: int) -> ir.Value | None:
 
 def _dequantize(graph: ir.Graph, node: ir.Node, value: ir.Value | None, scale: ir.Value | None, zero: ir.Value | None) -> ir.Value:
     per_channel = scale is not None and scale.const_value is not None and scale.const_value.size > 1
-    axis = 0 if node.op_type == "QLinearConv" else 1
+    axis = 0 if node.op_type == "QLinearConv" or node.attributes.get_int("transB", 0) else 1
     inputs = [value, scale] + ([zero] if zero is not None else [])
     dequantize = ir.node("DequantizeLinear", inputs, {"axis": axis} if per_channel else {}, name=f"{node.name}.dequantize.{value.name if value else ''}")
     graph.insert_before(node, dequantize)
