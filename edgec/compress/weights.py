@@ -13,7 +13,10 @@ from edgec.compress.ranges import Quantization
 from edgec.graph.edit import is_op
 
 LIMIT = 127
-SCALE_FRACTIONS = np.concatenate([[1.0], np.linspace(0.55, 1.0, 91)[:-1][::-1]])
+SCALE_FRACTIONS = np.concatenate([[1.0], np.linspace(0.97, 1.25, 113), np.linspace(0.96, 0.6, 19)])
+"""Candidates for s_w, as fractions of max|w|/127. Above 1: a coarser grid on which these few weights happen to lie better, which
+pays in short channels (depthwise); below: clipping the largest weights, which pays in long ones with outliers."""
+
 BIAS_BITS = 24
 MULTIPLIER_FLOOR = 2.0**-16
 
