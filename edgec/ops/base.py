@@ -90,6 +90,10 @@ class Operator:
         """
         return None
 
+    def over_first(self, op: Op, kernel: str) -> bool:
+        """Whether the kernel may write its output over its first input at exactly the same offset, whatever `distance` says."""
+        return False
+
     def over_second(self, op: Op, kernel: str) -> bool:
         """Whether the kernel may write its output exactly over its second input (same offset, same size)."""
         return self.inplace and len(op.inputs) == 2

@@ -271,6 +271,9 @@ class DepthwiseConv2d(_Windowed):
         reach = window_reach(a)  # channel c of a pixel reads channel c only: writes trail reads by whole pixels
         return int((np.arange(reach.size) * a["out_c"] - reach).max())
 
+    def over_first(self, op: Op, kernel: str) -> bool:
+        return kernel.endswith("__mve")
+
     def distance_above(self, op: Op, kernel: str) -> int | None:
         if not kernel.endswith("__ref"):
             return None

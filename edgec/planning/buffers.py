@@ -5,7 +5,7 @@ that no later operator reads:
 
 * the first input, by the kernel's declared distance d: `input offset − output offset ≥ d`. Writes then never pass reads.
   A negative d lets the output start after the input's start. A kernel that can run backwards declares `distance_above`
-  too: `output offset − input offset ≥ d`.
+  too: `output offset − input offset ≥ d`. Or exactly, same offset, where the kernel allows that (`Operator.over_first`).
 * the second input, exactly: same offset, same size, where the operator is elementwise in it (`Operator.over_second`).
 """
 
@@ -95,11 +95,12 @@ def allowed(program: Program, step: int, kernel: Kernel) -> list[Overlap]:
         return [Overlap(step, op.inputs[0], output, None, True)] if same and distance is not None and distance <= 0 else []
     found = []
     above = operator.distance_above(op, kernel.symbol)
-    if distance is not None or above is not None:
+    over_first = operator.over_first(op, kernel.symbol)
+    if distance is not None or above is not None or over_first:
         below = None if distance is None else min(distance, program.tensors[output].nbytes)
         if below is not None and above is not None:
             below = max(below, 0)  # a kernel that looks at the addresses to choose its way must not find them ambiguous
-        found.append(Overlap(step, op.inputs[0], output, below, False, above))
+        found.append(Overlap(step, op.inputs[0], output, below, over_first, above))
     if same:
         found.append(Overlap(step, op.inputs[1], output, None, True))
     return found

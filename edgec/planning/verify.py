@@ -86,6 +86,8 @@ def _may_overlap(op: Op, kernel: Kernel, index: int, read: tuple[int, int], writ
         above = operator.distance_above(op, kernel.symbol)
         if distance is not None and above is not None and distance < 0:
             return False  # which way the kernel runs would be ambiguous
+        if operator.over_first(op, kernel.symbol) and read[0] == written[0]:
+            return True
         return (distance is not None and read[0] - written[0] >= distance) or (above is not None and written[0] - read[0] >= max(above, 1))
     return index == 1 and operator.over_second(op, kernel.symbol) and read == written
 

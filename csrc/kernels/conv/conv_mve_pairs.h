@@ -182,8 +182,7 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vpop {d8-d15}\n"             \
   "pop {r4-r11, pc}\n"
 
-#define PAIRS_FUNCTION(name, text) \
-  static __attribute__((naked, noinline)) void name(const edgec_mve_pairs *job __attribute__((unused))) { __asm__ volatile(text); }
+#define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, const edgec_mve_pairs *job, text)
 
 /* Clamp bounds are int8's own and channels come in fours. */
 PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
@@ -205,16 +204,16 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
   const int general = job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0;
   if (job->rows == 3) {
     if (general || job->channels % 8 != 0) {
-      pairs_rows_general(job);
+      edgec_mve_pairs_rows_general(job);
     } else {
-      pairs_rows_plain(job);
+      edgec_mve_pairs_rows_plain(job);
     }
   } else if (general) {
-    pairs_general(job);
+    edgec_mve_pairs_general(job);
   } else if (job->channels % 8 != 0) {
-    pairs_tail(job);
+    edgec_mve_pairs_tail(job);
   } else {
-    pairs_plain(job);
+    edgec_mve_pairs_plain(job);
   }
 }
 
@@ -251,7 +250,7 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
       for (int32_t i = 0; i < 8; i++) {
         const int8_t *const x = (i % 2 == 0 ? job->first : job->second) + pair * job->input_step;
         const int32_t bias = edgec_mve_word(weights + i / 2 * 4);
-        const int32_t multiplier = 2 * edgec_mve_word(weights + stream - 16 + i / 2 * 4);
+        const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + stream - 16 + i / 2 * 4));
         result[i] = edgec_requantize(pairs_sum(job, x, weights + 32 + i / 2 * EDGEC_MVE_BLOCK, bias), multiplier, job->shift,
                                      job->zero_point, job->low[0], job->high[0]);
       }

@@ -197,8 +197,7 @@ typedef char edgec_assert_patches_layout[sizeof(edgec_mve_patches) == 184 ? 1 : 
   "vpop {d8-d15}\n"              \
   "pop {r4-r11, pc}\n"
 
-#define PATCHES_FUNCTION(name, text) \
-  static __attribute__((naked, noinline)) void name(edgec_mve_patches *job __attribute__((unused))) { __asm__ volatile(text); }
+#define PATCHES_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, edgec_mve_patches *job, text)
 
 PATCHES_FUNCTION(patches_4_plain, PATCHES_COPY PATCHES_SETUP PATCHES_FOURS PATCHES_REQUANTIZE PATCHES_SATURATE PATCHES_STORE)
 PATCHES_FUNCTION(patches_4_general, PATCHES_COPY PATCHES_SETUP PATCHES_FOURS PATCHES_SHIFT PATCHES_REQUANTIZE PATCHES_CLAMP PATCHES_STORE)
@@ -209,14 +208,14 @@ static void edgec_mve_run_patches(edgec_mve_patches *job) {
   const int plain = job->low[0] == INT8_MIN && job->high[0] == INT8_MAX && job->shift == 0;
   if (job->outputs == 4) {
     if (plain) {
-      patches_4_plain(job);
+      edgec_mve_patches_4_plain(job);
     } else {
-      patches_4_general(job);
+      edgec_mve_patches_4_general(job);
     }
   } else if (plain) {
-    patches_2_plain(job);
+    edgec_mve_patches_2_plain(job);
   } else {
-    patches_2_general(job);
+    edgec_mve_patches_2_general(job);
   }
 }
 

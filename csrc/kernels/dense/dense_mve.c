@@ -101,19 +101,14 @@ typedef char assert_row_layout[sizeof(dense_row) == 80 ? 1 : -1];
   "vpop {d8-d15}\n"              \
   "pop {r4-r11, pc}\n"
 
-static __attribute__((naked, noinline)) void row_plain(const dense_row *row __attribute__((unused))) {
-  __asm__ volatile(ENTER WALK LEAVE);
-}
-
-static __attribute__((naked, noinline)) void row_shifted(const dense_row *row __attribute__((unused))) {
-  __asm__ volatile(ENTER WALK SHIFT LEAVE);
-}
+EDGEC_MVE_FUNCTION(edgec_mve_dense_plain, const dense_row *row, ENTER WALK LEAVE)
+EDGEC_MVE_FUNCTION(edgec_mve_dense_shifted, const dense_row *row, ENTER WALK SHIFT LEAVE)
 
 static void run_row(const dense_row *row) {
   if (row->shift != 0) {
-    row_shifted(row);
+    edgec_mve_dense_shifted(row);
   } else {
-    row_plain(row);
+    edgec_mve_dense_plain(row);
   }
 }
 
@@ -135,7 +130,7 @@ static void run_row(const dense_row *row) {
       for (int32_t k = 0; k < row->blocks * EDGEC_MVE_BLOCK; k++) {
         acc = edgec_mac(acc, row->input[k], w[k / EDGEC_MVE_BLOCK * FEATURES * EDGEC_MVE_BLOCK + k % EDGEC_MVE_BLOCK]);
       }
-      result[n] = edgec_requantize(acc, 2 * word(multipliers + 4 * (n / 2 + n % 2 * 4)), row->shift, row->zero_point, row->low[0],
+      result[n] = edgec_requantize(acc, (int32_t)(2u * (uint32_t)word(multipliers + 4 * (n / 2 + n % 2 * 4))), row->shift, row->zero_point, row->low[0],
                                    row->high[0]);
     }
     for (int32_t n = 0; n < FEATURES && first + n < row->features; n++) {
