@@ -12,7 +12,8 @@
 /* Exactly what the plan says, and behind it bytes that must not change. The linker script puts the guard right behind. */
 static uint8_t arena[EDGEC_HARNESS_ARENA_BYTES + EDGEC_HARNESS_GUARD_BYTES] __attribute__((aligned(16), section(".arena")));
 
-static int32_t trace_file = -1;
+static int32_t trace_file;
+static int trace_is_open;
 
 static uint8_t guard_byte(uint32_t i) { return (uint8_t)(0xa5u ^ (i * 29u)); }
 
@@ -33,7 +34,7 @@ static void check_guard(uint32_t record) {
 }
 
 void edgec_harness_trace(uint32_t op_index, const void *output, uint32_t bytes) {
-  if (trace_file >= 0) {
+  if (trace_is_open != 0) {
     const uint32_t head[2] = {op_index, bytes};
     edgec_harness_write(trace_file, head, sizeof head);
     edgec_harness_write(trace_file, output, bytes);
@@ -84,6 +85,7 @@ int main(void) {
   const int32_t output = edgec_harness_open("outputs.bin", 1);
   if ((flags & (uint32_t)EDGEC_HARNESS_TRACE) != 0u) {
     trace_file = edgec_harness_open("trace.bin", 1);
+    trace_is_open = 1;
     engine_trace();
   }
 

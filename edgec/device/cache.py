@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-KEEP = 400
-"""Firmware folders kept; the ones not used for longest go first."""
+KEEP = {"objects": 2000, "firmware": 200, "plugin": 10}
+"""Entries kept of each kind; the ones not used for longest go first. Far more than any run uses at once."""
 
 
 def folder() -> Path:
@@ -60,16 +60,16 @@ def cached(kind: str, name: str, make: Callable[[Path], None]) -> Path:
                 raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    _prune(place.parent)
+    _prune(place.parent, KEEP[kind])
     return place
 
 
-def _prune(parent: Path) -> None:
+def _prune(parent: Path, keep: int) -> None:
     entries = []
     for path in parent.iterdir():
         try:
             entries.append((path.stat().st_mtime, path))
         except OSError:  # pruned by another process
             continue
-    for _, path in sorted(entries, reverse=True)[KEEP:]:
+    for _, path in sorted(entries, reverse=True)[keep:]:
         shutil.rmtree(path, ignore_errors=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgec.device import cache as store
-from edgec.device import elf, stack
-from edgec.device.toolchain import Object, Toolchain, sources_hash
+from edgec.device import stack
+from edgec.device.elf import Elf
+from edgec.device.toolchain import Object, Toolchain, source_hash
 from edgec.emit import cgen
 from edgec.emit.artifact import Decoded
 from edgec.emit.kernels import Kernel, source_folder
@@ -34,7 +35,7 @@ class Firmware:
     Attributes:
         code_bytes: instructions and constants of runtime, kernels and compiler helpers that were linked;
             weights and parameters (`model_bytes`) and the harness are not in it.
-        stack_bound: computed bytes of stack of one inference.
+        stack_bound: computed bytes of stack of one inference; 0 in a build that traces, since the harness's hook is no part of it.
     """
 
     elf: Path
@@ -62,7 +63,7 @@ def build(
         raise UsageError(f"unknown engine {engine!r}", where="engine", why='it is "runtime" (the artifact) or "c" (generated C)', fix="choose one of these")
     trace = trace and engine == "c"
     key = store.key(
-        toolchain.identity, toolchain.optimize, sources_hash(), json.dumps(dict(machine), sort_keys=True), engine, str(trace), artifact, cgen_hash() if engine == "c" else ""
+        toolchain.identity, toolchain.optimize, json.dumps(dict(machine), sort_keys=True), engine, str(trace), artifact, _sources_hash(engine, decoded.kernels)
     )
 
     def make(folder: Path) -> None:
@@ -74,9 +75,17 @@ def build(
     return Firmware(folder / "firmware.elf", **json.loads((folder / "firmware.json").read_text()))
 
 
-def cgen_hash() -> str:
-    """Identifies the generator, whose output is not made again to look a firmware up."""
-    return store.key(Path(cgen.__file__).read_bytes())
+def _sources_hash(engine: str, kernels: Sequence[Kernel]) -> str:
+    """Identifies every source a firmware is made of, and the generator, whose output is not made again to look a firmware up."""
+    csrc = source_folder()
+    paths = [csrc / "kernels" / f for f in _kernel_files(kernels)] + [csrc / "runtime" / f for f in RUNTIME]
+    paths += sorted(p for p in (csrc / "firmware").iterdir() if p.suffix in (".c", ".h", ".S", ".in"))
+    own = [Path(__file__), Path(stack.__file__), *([Path(cgen.__file__)] if engine == "c" else [])]
+    return store.key(*(source_hash(p.resolve()) for p in paths), *(p.read_bytes() for p in own))
+
+
+def _kernel_files(kernels: Sequence[Kernel]) -> list[str]:
+    return sorted({f for k in kernels for f in k.files})
 
 
 class _Builder:
@@ -115,44 +124,67 @@ class _Builder:
             pairs = ", ".join(f"{{{upper}_{side}_{i}_OFFSET, {upper}_{side}_{i}_BYTES}}" for i in range(len(ports)))
             config.append(f"#define EDGEC_HARNESS_{side}S {pairs}")
         constants = sum(c.data.nbytes for c in program.constants.values())
-        return self._link([model, *self._kernel_objects()], [], "\n".join(config) + "\n", constants, f"{PREFIX}_run", {})
+        root = "" if trace else f"{PREFIX}_run"
+        return self._link([model, *self._kernel_objects()], [], "\n".join(config) + "\n", constants, root, {})
 
     def _kernel_objects(self) -> list[Object]:
-        files = sorted({f for k in self.kernels.values() for f in k.files})
-        return [self.toolchain.compile(self.csrc / "kernels" / f, name=Path(f).stem) for f in files]
+        return [self.toolchain.compile(self.csrc / "kernels" / f, name=Path(f).stem) for f in _kernel_files(self.decoded.kernels)]
 
     def _own(self, name: str, text: str, optimize: str) -> Object:
         return self.toolchain.compile(self.folder / name, name=Path(name).stem, optimize=optimize, content=text)
 
-    def _harness(self, config: str) -> list[Object]:
-        path = self.folder / "harness_config.h"
-        counter = self.machine.get("counter")
-        config += f"#define EDGEC_HARNESS_ARENA_BYTES {self.decoded.plan.arena_bytes}u\n"
-        config += f"#define EDGEC_HARNESS_COUNTER {counter:#x}u\n" if isinstance(counter, int) else ""
-        path.write_text(config)
-        names = ["harness_main.c", "harness_cortex_m.c"] if self.machine["kind"] == "system" else ["harness_main.c", "harness_user.c", "helpers.c"]
-        extra = (*HARNESS_FLAGS, "-I", str(self.folder))
-        return [self.toolchain.compile(self.csrc / "firmware" / n, name=Path(n).stem, optimize="-Os", extra=extra, content=config) for n in names]
-
     def _link(
         self, own: list[Object], data: list[Object], config: str, model_bytes: int, root: str, indirect: dict[str, list[str]]
     ) -> dict[str, int]:
-        objects = [*own, *data, *self._harness(config)]
-        script, output = self.folder / "firmware.ld", self.folder / "firmware.elf"
-        script.write_text(linker_script((self.csrc / "firmware" / "firmware.ld.in").read_text(), self.machine, model_bytes))
-        try:
-            self.toolchain.link(objects, script, output)
-        except ToolError as error:
-            raise _fit(error, self.machine, self.toolchain.target.name) from None
-        sizes = elf.section_sizes(output)
-        graphs = [o.graph for o in objects if o.graph.is_file()]
+        objects = [*own, *data]
+        output = link_harness(self.folder, self.toolchain, self.machine, objects, config, self.decoded.plan.arena_bytes, model_bytes)
+        linked = Elf(output)
+        sizes = linked.section_sizes()
+        graphs = [o.graph for o in [*objects, *_helpers(self.toolchain, self.machine)] if o.graph.is_file()]
         return {
             "code_bytes": sizes.get(".edgec_text", 0) + sizes.get(".edgec_rodata", 0),
             "model_bytes": sizes.get(".edgec_model", 0),
             "data_bytes": sizes.get(".edgec_data", 0),
             "bss_bytes": sizes.get(".edgec_bss", 0),
-            "stack_bound": stack.bound(graphs, root, indirect, self.toolchain.disassembly(output)),
+            "stack_bound": stack.bound(graphs, root, indirect, self.toolchain.disassembly(output), linked.functions()) if root else 0,
         }
+
+
+def _helpers(toolchain: Toolchain, machine: Mapping[str, Any]) -> list[Object]:
+    """memcpy and its like, where no C library is linked."""
+    if machine["kind"] == "system":
+        return []
+    return [toolchain.compile(source_folder() / "firmware" / "helpers.c", name="helpers", extra=HARNESS_FLAGS)]
+
+
+def link_harness(
+    folder: Path, toolchain: Toolchain, machine: Mapping[str, Any], objects: list[Object], config: str, arena_bytes: int, model_bytes: int = 0
+) -> Path:
+    """Compile the harness for a configuration and link it with objects: `folder`/firmware.elf.
+
+    Args:
+        config: C text that defines EDGEC_HARNESS_ENGINE, the header of the engine, and what that engine needs.
+
+    Raises:
+        ToolError: a tool failed. FitError: a memory of the machine is too small.
+    """
+    counter = machine.get("counter")
+    config += f"#define EDGEC_HARNESS_ARENA_BYTES {arena_bytes}u\n"
+    config += f"#define EDGEC_HARNESS_COUNTER {counter:#x}u\n" if isinstance(counter, int) else ""
+    (folder / "harness_config.h").write_text(config)
+    extra = (*HARNESS_FLAGS, "-I", str(folder))
+    port = "harness_cortex_m.c" if machine["kind"] == "system" else "harness_user.c"
+    harness = [
+        toolchain.compile(source_folder() / "firmware" / name, name=Path(name).stem, optimize="-Os", extra=extra, content=config)
+        for name in ("harness_main.c", port)
+    ]
+    script, output = folder / "firmware.ld", folder / "firmware.elf"
+    script.write_text(linker_script((source_folder() / "firmware" / "firmware.ld.in").read_text(), machine, model_bytes))
+    try:
+        toolchain.link([*objects, *harness, *_helpers(toolchain, machine)], script, output)
+    except ToolError as error:
+        raise _fit(error, machine, toolchain.target.name) from None
+    return output
 
 
 def linker_script(template: str, machine: Mapping[str, Any], model_bytes: int) -> str:
@@ -179,8 +211,3 @@ def _fit(error: ToolError, machine: Mapping[str, Any], target: str) -> Exception
         why=f"{machine['flash_bytes']:,} bytes of flash and {machine['ram_bytes']:,} of RAM; exceeded: {spaces}",
         fix="compile for a target with more memory, or a smaller network",
     )
-
-
-def kernels_of(decoded: Decoded) -> tuple[Kernel, ...]:
-    """The distinct kernels an artifact names, by symbol."""
-    return tuple(sorted({k.symbol: k for k in decoded.kernels}.values(), key=lambda k: k.symbol))

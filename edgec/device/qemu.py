@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgec.device import cache as store
-from edgec.device.toolchain import find_tool, machine_name, run_tool, sources_hash
+from edgec.device.toolchain import find_tool, machine_name, run_tool, source_hash
 from edgec.emit.kernels import source_folder
 from edgec.errors import ToolError
 
@@ -77,6 +77,13 @@ def execute(elf: Path, machine: Mapping[str, Any], records: np.ndarray, output_b
         return Outcome(outputs.reshape(samples, output_bytes), _trace(folder, samples) if trace else [], instructions, source, result[4], result[3])
 
 
+def machine_label(machine: Mapping[str, Any]) -> str:
+    """What runs the firmware, for people."""
+    if machine["kind"] == "native":
+        return f"this machine ({machine_name()})"
+    return str(machine.get("machine", machine["program"]))
+
+
 def _command(elf: Path, machine: Mapping[str, Any], measure: bool) -> tuple[list[str], str]:
     """The emulator's command line, and why nothing is counted (empty where something is)."""
     kind = machine["kind"]
@@ -87,7 +94,7 @@ def _command(elf: Path, machine: Mapping[str, Any], measure: bool) -> tuple[list
         if measure and "counter" in machine:
             command += ["-icount", f"shift={ICOUNT_SHIFT},sleep=off"]
         return [*command, "-kernel", str(elf)], "" if "counter" in machine else f"machine {machine['machine']} has no counter"
-    program = str(machine["program"]).replace("{machine}", machine_name())
+    program = _counter(machine)
     if kind == "native":
         if not measure:
             return [str(elf)], ""
@@ -98,6 +105,11 @@ def _command(elf: Path, machine: Mapping[str, Any], measure: bool) -> tuple[list
     if measure:
         command += ["-d", "plugin", "-D", "count.log", "-plugin", str(_plugin(path))]
     return [*command, str(elf)], ""
+
+
+def _counter(machine: Mapping[str, Any]) -> str:
+    """The user-mode emulator that runs, or for native code only counts."""
+    return str(machine.get("program", machine.get("count_program"))).replace("{machine}", machine_name())
 
 
 def _plugin(qemu: str) -> Path:
@@ -113,7 +125,7 @@ def _plugin(qemu: str) -> Path:
             "compiling the plugin that counts instructions",
         )
 
-    return store.cached("plugin", store.key(compiler, str(version), sources_hash()), make) / "count.so"
+    return store.cached("plugin", store.key(compiler, str(version), source_hash(source)), make) / "count.so"
 
 
 def _run(command: list[str], machine: Mapping[str, Any], folder: Path, timeout: float) -> str:
@@ -149,10 +161,9 @@ def _instructions(folder: Path, machine: Mapping[str, Any], result: tuple[int, .
         source = f"counted exactly: {machine['program']} -M {machine['machine']} -icount shift={ICOUNT_SHIFT},sleep=off"
     else:
         marks = [int(n) for n in re.findall(r"edgec mark (\d+)", (folder / "count.log").read_text())]
-        program = str(machine["program"]).replace("{machine}", machine_name())
-        source = f"counted exactly: {program} with a counting plugin"
+        source = f"counted exactly: {_counter(machine)} with a counting plugin"
     if len(marks) != 4:
-        raise _failed("the instruction count is incomplete", [str(machine["program"])], f"{len(marks)} marks of 4", "")
+        raise _failed("the instruction count is incomplete", [machine_label(machine)], f"{len(marks)} marks of 4", "")
     return (marks[3] - marks[2]) - (marks[1] - marks[0]), source
 
 

@@ -91,7 +91,7 @@ def run(
     return DeviceRun(
         named, named, counted.instructions, counted.source, stack_bytes, built.stack_bound, built.code_bytes, built.model_bytes,
         built.data_bytes, built.bss_bytes, device.decoded.plan.arena_bytes, bool(outcome.refusal) if engine == "runtime" else None,
-        device.target.name, machine.get("machine", machine["program"]), engine,
+        device.target.name, qemu.machine_label(machine), engine,
     )  # fmt: skip
 
 

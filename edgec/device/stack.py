@@ -19,46 +19,47 @@ _FRAME = re.compile(r"(\d+) bytes \(([a-z,]+)\)")
 INDIRECT = "__indirect_call"
 
 
-def bound(graphs: Sequence[Path], root: str, indirect: Mapping[str, Sequence[str]], disassembly: str) -> int:
+def bound(graphs: Sequence[Path], root: str, indirect: Mapping[str, Sequence[str]], disassembly: str, symbols: Mapping[str, int]) -> int:
     """Most bytes of stack that a call of `root` can use, the caller's frame left out.
 
     Args:
         graphs: the .ci file of every linked object; indirect: function → what it may call through pointers.
-        disassembly: of the linked file, for functions the graphs do not know.
+        disassembly: of the linked file, for functions the graphs do not know; symbols: its functions' addresses.
 
     Raises:
         ToolError: no bound exists (recursion, an unbounded frame, a pointer call not named in `indirect`).
     """
     frames, edges = _read(graphs)
-    listing: dict[str, tuple[int, set[str]]] | None = None
+    compiled = {name.rsplit(":", 1)[-1] for name in frames}
+    listing = Listing(disassembly, symbols)
     done: dict[str, int] = {}
     active: list[str] = []
 
     def depth(name: str) -> int:
-        nonlocal listing
         if name in done:
             return done[name]
         if name in active:
             raise _no_bound(f"{' calls '.join([*active[active.index(name) :], name])}")
-        active.append(name)
+        short = name.rsplit(":", 1)[-1]
         if name in frames:
-            frame, calls = frames[name], set(edges.get(name, ()))
+            # Calls that the compiler's back end adds late (switch tables of Thumb-1) are in the disassembly alone.
+            late = {c for c in listing.called(short) if c not in compiled}
+            frame, calls = frames[name], set(edges.get(name, ())) | late
+        elif listing.has(name):
+            frame, calls = listing.library(name)
         else:
-            listing = _functions(disassembly) if listing is None else listing
-            if name not in listing:
-                raise _no_bound(f"nothing is known of {name}, which {active[-2] if len(active) > 1 else 'the caller'} calls")
-            frame, calls = listing[name]
+            raise _no_bound(f"nothing is known of {name}, which {active[-1] if active else 'the caller'} calls")
         if INDIRECT in calls:
-            short = name.rsplit(":", 1)[-1]
             if short not in indirect:
                 raise _no_bound(f"{short} calls through a pointer")
             calls = calls - {INDIRECT} | set(indirect[short])
+        active.append(name)
         total = frame + max((depth(c) for c in sorted(calls)), default=0)
         active.pop()
         done[name] = total
         return total
 
-    return depth(root)
+    return depth(root) + listing.red_zone
 
 
 def _read(graphs: Iterable[Path]) -> tuple[dict[str, int], dict[str, set[str]]]:
@@ -77,31 +78,66 @@ def _read(graphs: Iterable[Path]) -> tuple[dict[str, int], dict[str, set[str]]]:
     return frames, edges
 
 
-_HEAD = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
+_HEAD = re.compile(r"^([0-9a-f]+) <([^>]+)>:$")
 _INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s+(\S+)\s*(.*)$")
-_TARGET = re.compile(r"<([^>+]+)>")
-_CALLS = ("bl", "b", "b.n", "b.w", "bl.w", "blx", "jal", "j", "call", "callq", "jmp", "jmpq", "tail")
+_TARGET = re.compile(r"\b([0-9a-f]+) <([^>+]+)>")
+_CALLS = ("bl", "bl.w", "blx", "jal", "call", "callq")
+_JUMPS = re.compile(r"(b|j)[a-z]*(\.[nw])?$|tail$|cbn?z$|tbn?z$")
+_ENDS = re.compile(r"(bx|b|b\.n|b\.w|br|ret|retq|jmp|jmpq|j|jr|udf|ud2|hlt)$")
+RED_ZONE = 128
+"""System V x86-64: a leaf function may use this much below its stack pointer without saying so in its frame."""
 
 
-def _functions(disassembly: str) -> dict[str, tuple[int, set[str]]]:
-    """Function → (bytes it lowers the stack pointer by, functions it calls or jumps to), from objdump -d."""
-    found: dict[str, tuple[int, set[str]]] = {}
-    name = ""
-    for line in disassembly.splitlines():
-        head = _HEAD.match(line)
-        if head:
-            name = head[1]
-            found[name] = (0, set())
-            continue
-        instruction = _INSTRUCTION.match(line)
-        if instruction and name:
-            frame, calls = found[name]
-            operation, operands = instruction[1], instruction[2]
-            target = _TARGET.search(operands)
-            if operation in _CALLS and target and target[1] != name and "$" not in target[1]:
-                calls.add(target[1])
-            found[name] = (frame + lowered(operation, operands.split("@")[0].split(";")[0].split("//")[0]), calls)
-    return found
+class Listing:
+    """Functions of a disassembly: frames, calls and jumps."""
+
+    def __init__(self, disassembly: str, symbols: Mapping[str, int]) -> None:
+        self.symbols = symbols
+        self.names: dict[int, str] = {}
+        self.frames: dict[int, int] = {}
+        self.calls: dict[int, set[str]] = {}
+        self.jumps: dict[int, set[int]] = {}
+        self.red_zone = RED_ZONE if "elf64-x86-64" in disassembly else 0
+        at, ended = -1, True
+        for line in disassembly.splitlines():
+            head = _HEAD.match(line)
+            if head:
+                start = int(head[1], 16)
+                self.names[start], self.frames[start], self.calls[start], self.jumps[start] = head[2], 0, set(), set()
+                if not ended:
+                    self.jumps[at].add(start)
+                at, ended = start, True
+                continue
+            instruction = _INSTRUCTION.match(line)
+            if instruction and at >= 0:
+                operation, operands = instruction[1], instruction[2]
+                plain = re.split(r"[@;]|//", operands)[0].strip()
+                if operation.startswith("nop"):  # padding behind a function's end, or nothing at all
+                    continue
+                ended = bool(_ENDS.match(operation)) or (operation.startswith(("pop", "ldm")) and "pc" in plain)
+                self.frames[at] += lowered(operation, plain)
+                target = _TARGET.search(plain)
+                if target and operation in _CALLS:
+                    self.calls[at].add(target[2])
+                elif target and _JUMPS.match(operation) and int(target[1], 16) != at:
+                    self.jumps[at].add(int(target[1], 16))
+
+    def has(self, name: str) -> bool:
+        return self.symbols.get(name) in self.frames
+
+    def called(self, name: str) -> set[str]:
+        """What a compiled function calls, by the names the disassembly uses."""
+        return self.calls.get(self.symbols.get(name, -1), set())
+
+    def library(self, name: str) -> tuple[int, set[str]]:
+        """Frame and calls of a function and of everything it jumps or falls into, whichever way it takes through them."""
+        waiting, seen = [self.symbols[name]], set()
+        while waiting:
+            at = waiting.pop()
+            if at in self.frames and at not in seen:
+                seen.add(at)
+                waiting += self.jumps[at]
+        return sum(self.frames[at] for at in seen), set().union(*(self.calls[at] for at in seen))
 
 
 def lowered(operation: str, operands: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -55,12 +56,27 @@ def run_tool(command: Sequence[str | Path], doing: str, cwd: Path | None = None)
     return done.stdout
 
 
+_INCLUDE = re.compile(rb'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+
+
+def include_folders() -> tuple[Path, ...]:
+    return (source_folder(), source_folder() / "runtime")
+
+
 @cache
-def sources_hash() -> str:
-    """Hash of every C file the firmware can be built from."""
-    root = source_folder()
-    files = sorted(p for part in ("runtime", "kernels", "firmware") for p in (root / part).rglob("*") if p.suffix in (".c", ".h", ".inc", ".S", ".in"))
-    return store.key(*(data for p in files for data in (str(p.relative_to(root)), p.read_bytes())))
+def source_hash(source: Path) -> str:
+    """Identifies a C file together with every file of csrc that it includes."""
+    found: dict[Path, bytes] = {}
+    waiting = [source]
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found[path] = path.read_bytes()
+        for name in _INCLUDE.findall(found[path]):
+            places = [(folder / name.decode()).resolve() for folder in (path.parent, *include_folders())]
+            waiting += [p for p in places if p.is_file()][:1]
+    return store.key(*found.values())
 
 
 @dataclass(frozen=True)
@@ -99,17 +115,18 @@ class Toolchain:
 
         Args:
             name: file name of the object; the linker script sorts by it.
-            content: identifies whatever the source depends on outside csrc.
+            content: identifies whatever the source depends on outside csrc, and the source itself where it lies outside.
         """
         level = optimize or self.optimize
-        key = store.key(self.identity, level, *extra, name, str(source), sources_hash(), content)
+        key = store.key(self.identity, level, *extra, name, str(source), content, source_hash(source.resolve()) if source.is_relative_to(source_folder()) else "")
 
         def make(folder: Path) -> None:
             output = folder / f"{name}.o"
             command = [self.compiler, *self.flags, level, *extra, "-std=gnu99" if source.suffix == ".c" else "-xassembler-with-cpp"]
             if source.suffix == ".c":
                 command += ["-fcallgraph-info=su"]
-            run_tool([*command, "-I", source_folder(), "-I", source_folder() / "runtime", "-c", source, "-o", output], f"compiling {source.name}")
+            includes = [flag for path in include_folders() for flag in ("-I", path)]
+            run_tool([*command, *includes, "-c", source, "-o", output], f"compiling {source.name}")
 
         folder = store.cached("objects", key, make)
         return Object(folder / f"{name}.o", folder / f"{name}.ci")
@@ -119,7 +136,7 @@ class Toolchain:
         run_tool(
             [
                 self.compiler, *self.target.toolchain.get("flags", ()), *self.target.toolchain.get("link", ()),
-                "-Wl,--gc-sections", "-Wl,--build-id=none", f"-Wl,-Map={output.with_suffix('.map')}", "-T", script,
+                "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--strip-debug", f"-Wl,-Map={output.with_suffix('.map')}", "-T", script,
                 *(o.path for o in objects), *self.target.toolchain.get("libraries", ()), "-o", output,
             ],
             f"linking for {self.target.name}",

@@ -1,7 +1,10 @@
 /* Moving bytes, the reference: output in order, input by index. */
 #include "movement.h"
 
-#include <string.h>
+#include <stddef.h>
+
+/* As in string.h, which a freestanding compiler need not have. */
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
 
 void edgec_s8_strided_copy__ref(const void *params, const edgec_operands *operands);
 void edgec_s8_concat__ref(const void *params, const edgec_operands *operands);
