@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import programs
@@ -36,14 +36,12 @@ class Outcome:
     by_status: tuple[int, ...]
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory) -> Path:
-    """tests/fuzz/artifact_driver.c with the runtime and every reference kernel."""
+def build_driver(folder: Path, isas: tuple[str, ...]) -> Path:
+    """tests/fuzz/artifact_driver.c with the runtime and every kernel of these instruction sets, in their portable form."""
     if shutil.which("gcc") is None:
         pytest.skip("gcc is not installed; enable with: sudo apt-get install -y gcc")
-    folder: Path = tmp_path_factory.mktemp("fuzz")
     csrc = source_folder()
-    kernels = [k for k in all_kernels() if k.isa == "ref"]
+    kernels = [k for k in all_kernels() if k.isa in isas]
     lines = [f"EDGEC_KERNEL({k.id:#06x}, {k.opcode}, {k.packing}, {k.isa}, {k.symbol}, {k.family})\n" for k in kernels]
     (folder / "kernels.inc").write_text("".join(lines))
     sources = [csrc / "runtime" / f for f in RUNTIME] + sorted({csrc / "kernels" / f for k in kernels for f in k.files})
@@ -58,6 +56,11 @@ def driver(tmp_path_factory) -> Path:
     return folder / "driver"
 
 
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory) -> Path:
+    return build_driver(tmp_path_factory.mktemp("fuzz"), ("ref",))
+
+
 def fuzz(driver: Path, data: bytes, folder: Path, *mode: object) -> Outcome:
     path = folder / "model.edgec"
     path.write_bytes(data)
@@ -70,8 +73,8 @@ def fuzz(driver: Path, data: bytes, folder: Path, *mode: object) -> Outcome:
     return outcome
 
 
-def encode(program: Program) -> bytes:
-    target = load("generic-c")
+def encode(program: Program, isa: str = "ref") -> bytes:
+    target = replace(load("generic-c"), isa=(isa, "ref"))
     kernels = [select(op, target) for op in program.ops]
     return artifact.encode(program, make_plan(program, kernels), kernels, target, {})
 
@@ -118,6 +121,29 @@ def test_every_record_of_every_operator(driver, tmp_path, opcode):
     if last > first:
         fuzz(driver, data, tmp_path, "flip", 8 * first, 8 * last, 5)
         fuzz(driver, data, tmp_path, "random", 7, 1000, first, last)
+
+
+@pytest.mark.parametrize("isa", sorted({k.isa for k in all_kernels()} - {"ref"}))
+def test_every_record_of_optimized_kernels(tmp_path, isa):
+    """Packed weights and scratch have checks of their own."""
+    driver = build_driver(tmp_path, (isa, "ref"))
+    target = replace(load("generic-c"), isa=(isa, "ref"))
+    programs_of: dict[str, list[Program]] = {}
+    for opcode in OPERATORS:
+        for program in OPERATORS[opcode].cases():
+            kernel = select(program.ops[0], target)
+            if kernel.isa == isa:
+                programs_of.setdefault(kernel.symbol, []).append(program)
+    for cases in programs_of.values():
+        cases.sort(key=lambda p: sum(t.size for t in p.tensors.values()))
+        for program in cases[:3]:
+            data = encode(program, isa)
+            first, last = section(data, artifact.PROGRAM)
+            assert fuzz(driver, data, tmp_path, "flip", 8 * first, 8 * last, 1).verified == 0
+            fuzz(driver, data, tmp_path, "words", first, last)
+            fuzz(driver, data, tmp_path, "random", 5, 1000, first, last)
+            weights = section(data, artifact.WEIGHTS)
+            fuzz(driver, data, tmp_path, "flip", 8 * weights[0], 8 * min(weights[1], weights[0] + 1024), 37)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -15,13 +15,13 @@ import pytest
 
 from edgec.emit import cgen
 from edgec.emit.export import MARKER, export_c, kernel_sources
-from edgec.emit.kernels import select, source_folder
+from edgec.emit.kernels import all_kernels, select, source_folder
 from edgec.errors import UsageError
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
 from edgec.plan import make_plan
-from edgec.targets import load
+from edgec.targets import Target, load
 
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror"]
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -50,7 +50,7 @@ def sh(*command: str | Path, cwd: Path | None = None, data: bytes | None = None)
     return done.stdout
 
 
-def planned(program: Program, target: str = "generic-c"):
+def planned(program: Program, target: str | Target = "generic-c"):
     kernels = [select(op, load(target)) for op in program.ops]
     return make_plan(program, kernels), kernels
 
@@ -120,12 +120,12 @@ def driver(networks: dict[str, Program], count: int) -> str:
     return DRIVER.replace("@INCLUDES@", "\n".join(f'#include "{p}.h"' for p in networks)).replace("@CASES@", "".join(cases))
 
 
-def compare(folder: Path, networks: dict[str, Program], flags: list[str], count: int = 5) -> None:
+def compare(folder: Path, networks: dict[str, Program], flags: list[str], count: int = 5, target: str | Target = "generic-c") -> None:
     """Build all networks into one program and compare every output byte with the interpreter."""
     files = {"driver.c": driver(networks, count)}
     kernels = []
     for prefix, program in networks.items():
-        plan, own = planned(program)
+        plan, own = planned(program, target)
         kernels += own
         files |= cgen.generate(program, plan, own, prefix)
     sources = write(folder, files) + [source_folder() / f for f in kernel_sources(kernels) if f.endswith(".c")]
@@ -156,6 +156,15 @@ def test_random_programs_with_branches_and_several_ports(tmp_path):
 def test_whole_networks(tmp_path):
     networks = {"ds_cnn": programs.ds_cnn(), "resnet8": programs.resnet8(), "autoencoder": programs.autoencoder()}
     compare(tmp_path, networks, ["-O2"], count=3)
+
+
+@pytest.mark.parametrize("isa", sorted({k.isa for k in all_kernels()} - {"ref"}))
+def test_portable_form_of_optimized_kernels(tmp_path, isa):
+    """What `make test` of an exported folder runs on the desk: the same packing, scratch and plan as on the device."""
+    target = replace(load("generic-c"), isa=(isa, "ref"))
+    cases = [p for opcode in OPERATORS for p in OPERATORS[opcode].cases() if planned(p, target)[1][0].isa == isa]
+    networks = {cgen.prefix_of(p.name): p for p in cases} | {f"random_{seed}": programs.random_program(seed) for seed in range(6)}
+    compare(tmp_path, networks, SANITIZE, target=target)
 
 
 def test_equality_can_fail(tmp_path):

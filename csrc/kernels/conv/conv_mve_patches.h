@@ -245,7 +245,7 @@ static void run_group(const edgec_mve_patches *job, const uint32_t *patches, con
       acc = edgec_mac(acc, patch[job->gather[lane]], weights[lane]);
     }
     job->output[band * job->band_output + place[i]] =
-        edgec_requantize(acc, 2 * job->epilogue[1], job->shift, job->zero_point, job->low[0], job->high[0]);
+        edgec_requantize(acc, (int32_t)(2u * (uint32_t)job->epilogue[1]), job->shift, job->zero_point, job->low[0], job->high[0]);
   }
 }
 
