@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from edgec.planning.buffers import Conflict, round_up
 
 
+WORK_LIMIT = 5_000_000
+"""Pairs that the whole search may look at, about: a node costs time in proportion to the number of pairs."""
+
 FIRST_RUN = 400
 """Nodes of the first of the runs of `fits`."""
 
@@ -238,16 +241,19 @@ def pack(
     conflicts: Sequence[Conflict],
     lower_bound: int,
     orders: Sequence[Sequence[int]],
-    node_limit: int = 16000,
+    node_limit: int | None = None,
 ) -> Packing:
     """The packing of least height.
 
     Args:
         lower_bound: proven otherwise. orders: for first fit, which gives the first upper bound.
-        node_limit: nodes of the whole search; where it is reached, the result may have a gap to its lower bound.
+        node_limit: nodes of the whole search; where it is reached, the result may have a gap to its lower bound. Without
+            it WORK_LIMIT decides, so that a plan takes a few seconds at most.
     """
     if not sizes:
         return Packing((), 0, 0)
+    if node_limit is None:
+        node_limit = WORK_LIMIT // max(len(conflicts), 1)
     best = min((first_fit(sizes, alignments, conflicts, order) for order in orders), key=lambda o: height_of(o, sizes))
     height = height_of(best, sizes)
     proven = reach = min(lower_bound, height)  # below `proven` nothing fits; below `reach` nothing was found

@@ -1,0 +1,266 @@
+"""Makes the vectors in this folder: `python -m tests.vectors.make` (from the root of the checkout).
+
+One file an opcode: operators with attributes, constants, inputs, and the bytes they must give. The sums are written out here
+tap by tap in Python's integers and rounded by `edgec.numerics` alone: nothing of `edgec.ops`, of the interpreter or of a kernel is
+used, so that all of those can be wrong together and a replay still turns red. Everything is small; each case is there to
+catch one kind of mistake, and `tests/test_mutation.py` shows that it does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from edgec import numerics
+
+FOLDER = Path(__file__).parent
+
+GEOMETRY = "in_h in_w in_c out_h out_w out_c kernel_h kernel_w stride_h stride_w dilation_h dilation_w pad_top pad_left".split()
+WINDOW = "in_h in_w channels out_h out_w kernel_h kernel_w stride_h stride_w pad_top pad_left".split()
+
+
+def vector(name: str, opcode: str, attrs: dict, constants: list, inputs: list, output: np.ndarray, zero_points: list[int]) -> dict:
+    """inputs, constants and output as nested numbers; zero_points of inputs and output, in that order."""
+    return {
+        "name": name,
+        "opcode": opcode,
+        "attrs": {k: int(v) for k, v in attrs.items()},
+        "constants": [{"dtype": dtype, "shape": list(np.shape(c)), "data": _flat(c)} for dtype, c in constants],
+        "inputs": [{"shape": list(np.shape(x)), "zero_point": z, "data": _flat(x)} for x, z in zip(inputs, zero_points, strict=False)],
+        "output": {"shape": list(np.shape(output)), "zero_point": zero_points[-1], "data": _flat(output)},
+    }
+
+
+def _flat(values) -> list[int]:
+    return [int(v) for v in np.reshape(values, -1)]
+
+
+def windowed(opcode: str) -> Iterator[dict]:
+    """conv2d and depthwise_conv2d."""
+    depthwise = opcode == "depthwise_conv2d"
+    # name, in (h, w, c), out_c, kernel, stride, dilation, pads (top, left, bottom, right), groups, kind
+    plans = [
+        ("padding", (5, 4, 3), 3, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, ""),
+        ("stride", (7, 6, 2), 4, (3, 2), (2, 1), (1, 1), (0, 1, 1, 0), 1, ""),
+        ("dilation", (6, 7, 2), 2, (2, 3), (1, 2), (2, 2), (1, 2, 1, 2), 1, ""),
+        ("uneven padding", (5, 5, 1), 5, (4, 3), (1, 1), (1, 1), (3, 2, 0, 0), 1, ""),
+        ("groups", (3, 3, 4), 6 if not depthwise else 8, (2, 2), (1, 1), (1, 1), (0, 0, 0, 0), 2, ""),
+        ("pointwise", (3, 3, 8), 8, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, ""),
+        ("clamped", (4, 4, 2), 2, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "clamp"),
+        ("ties", (4, 4, 2), 2, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "ties"),
+        ("shifted", (4, 4, 2), 4, (2, 2), (1, 1), (1, 1), (0, 0, 1, 1), 1, "shift"),
+        ("saturating before the shift", (2, 2, 2), 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, "saturate"),
+        ("extreme", (4, 4, 4), 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "extreme"),
+        ("dead channel", (3, 3, 2), 4, (2, 2), (1, 1), (1, 1), (0, 0, 0, 0), 1, "dead"),
+    ]
+    for i, (name, (h, w, c), out_c, kernel, stride, dilation, pads, groups, kind) in enumerate(plans):
+        rng = np.random.default_rng(1000 + 100 * depthwise + i)
+        out_h = (h + pads[0] + pads[2] - (kernel[0] - 1) * dilation[0] - 1) // stride[0] + 1
+        out_w = (w + pads[1] + pads[3] - (kernel[1] - 1) * dilation[1] - 1) // stride[1] + 1
+        a = dict(zip(GEOMETRY, (h, w, c, out_h, out_w, out_c, *kernel, *stride, *dilation, pads[0], pads[1]), strict=True))
+        depth = 1 if depthwise else c // groups
+        zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
+        weights = rng.integers(-127, 128, (out_c, *kernel, depth))
+        x = rng.integers(-128, 128, (h, w, c))
+        if kind == "extreme":
+            weights = np.where(rng.random(weights.shape) < 0.5, -127, 127)
+            x = np.where(rng.random(x.shape) < 0.5, -128, 127)
+        if kind == "ties":
+            weights = rng.integers(-1, 2, weights.shape)
+        bias, multiplier, shift, low, high = _epilogue(rng, weights.reshape(out_c, -1), zero_x, kind)
+        zero_y = 7 if kind in ("clamp", "saturate") else zero_y
+        y = np.empty((out_h, out_w, out_c), np.int8)
+        per_group = out_c // groups
+        for oy, ox, oc in product(range(out_h), range(out_w), range(out_c)):
+            acc = int(bias[oc])
+            for ky, kx, d in product(range(kernel[0]), range(kernel[1]), range(depth)):
+                iy, ix = oy * stride[0] - pads[0] + ky * dilation[0], ox * stride[1] - pads[1] + kx * dilation[1]
+                ic = oc * c // out_c if depthwise else oc // per_group * depth + d
+                inside = 0 <= iy < h and 0 <= ix < w
+                acc += (int(x[iy, ix, ic]) if inside else zero_x) * int(weights[oc, ky, kx, d])
+            y[oy, ox, oc] = numerics.requantize(np.array(acc), multiplier[oc], zero_y, low, high, shift)
+        if not depthwise:
+            a["groups"] = groups
+        a.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=low, clamp_max=high, shift=shift)
+        stored = np.moveaxis(weights[..., 0], 0, -1) if depthwise else weights
+        constants = [("int8", stored), ("int32", bias), ("int32", multiplier)]
+        yield vector(name, opcode, a, constants, [x[None]], y[None], [zero_x, zero_y])
+
+
+def _epilogue(rng: np.random.Generator, rows: np.ndarray, zero_x: int, kind: str):
+    """Bias, multiplier, shift and clamp bounds for rows of weights; outputs fill most of int8."""
+    channels, taps = rows.shape
+    bias = rng.integers(-2000, 2000, channels) - zero_x * rows.sum(axis=1)
+    low, high = (-12, 35) if kind == "clamp" else (-128, 127)
+    scales = rng.uniform(0.4, 1.0, channels) * 60.0 / (taps**0.5 * 73 * 73)
+    if kind == "extreme":
+        scales = scales / 2
+    if kind == "ties":  # acc / 4: every second or fourth accumulator lies exactly between two integers
+        return rng.integers(-200, 200, channels), np.full(channels, 2**30), 0, low, high
+    if kind == "shift":
+        bias = rng.integers(-30, 30, channels) - zero_x * rows.sum(axis=1)
+        scales = np.array([0.9, 1.7, 3.3, 0.004])[:channels]
+    if kind == "saturate":  # shift 8 leaves 24 bits before it
+        bias = np.array([2**24 - 5, -(2**24) + 9, 2**30, -(2**21)])
+        return bias, np.full(channels, 120), 8, low, high
+    shift = numerics.layer_shift(scales)
+    multiplier = numerics.multipliers(scales, shift)
+    if kind == "dead":
+        multiplier[1], bias[1] = 0, 2**29
+    return bias, multiplier, shift, low, high
+
+
+def dense() -> Iterator[dict]:
+    for i, (name, rows, k, n, kind) in enumerate(
+        [("one row", 1, 13, 5, ""), ("rows", 3, 4, 6, ""), ("clamped", 2, 9, 4, "clamp"), ("ties", 1, 16, 12, "ties"), ("shifted", 2, 3, 4, "shift"),
+         ("saturating before the shift", 1, 2, 4, "saturate"), ("one feature", 4, 1, 1, "")]
+    ):  # fmt: skip
+        rng = np.random.default_rng(2000 + i)
+        zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
+        weights = rng.integers(-1, 2, (n, k)) if kind == "ties" else rng.integers(-127, 128, (n, k))
+        bias, multiplier, shift, low, high = _epilogue(rng, weights, zero_x, kind)
+        zero_y = 7 if kind in ("clamp", "saturate") else zero_y
+        x = rng.integers(-128, 128, (rows, k))
+        y = np.empty((rows, n), np.int8)
+        for r, o in product(range(rows), range(n)):
+            acc = int(bias[o]) + sum(int(a) * int(b) for a, b in zip(x[r], weights[o], strict=True))
+            y[r, o] = numerics.requantize(np.array(acc), multiplier[o], zero_y, low, high, shift)
+        a = {"rows": rows, "in_features": k, "out_features": n, "in_zero_point": zero_x, "out_zero_point": zero_y}
+        a.update(clamp_min=low, clamp_max=high, shift=shift)
+        yield vector(name, "dense", a, [("int8", weights), ("int32", bias), ("int32", multiplier)], [x], y, [zero_x, zero_y])
+
+
+def add(opcode: str) -> Iterator[dict]:
+    ratios = {"add": [(0.5, 0.7), (0.31, 1.9), (0.8, -0.8), (0.25, 0.5), (0.9, 1.1)], "add_wide": [(100.0, 3.0), (40.0, -41.0), (0.5, 70.0)]}
+    for i, (ra, rb) in enumerate(ratios[opcode]):
+        rng = np.random.default_rng(3000 + i)
+        za, zb, zy = (int(z) for z in rng.integers(-90, 90, 3))
+        ma, mb, c, n, wide = numerics.add_constants(ra, rb, za, zb, zy)
+        assert wide == (opcode == "add_wide")
+        low, high = (-25, 40) if i == 4 or (opcode == "add_wide" and i == 2) else (-128, 127)
+        spread = 128 if opcode == "add" else 3  # so that sums of large ratios do not all saturate
+        a, b = (np.clip(z + rng.integers(-spread, spread, (1, 4, 3, 5)), -128, 127) for z in (za, zb))
+        y = np.array([numerics.add(np.array(p), np.array(q), ma, mb, c, n, low, high) for p, q in zip(a.reshape(-1), b.reshape(-1), strict=True)], np.int8)
+        attrs = {"count": a.size, "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n, "clamp_min": low, "clamp_max": high}
+        yield vector(f"{ra} and {rb}", opcode, attrs, [], [a, b], y.reshape(a.shape), [za, zb, zy])
+
+
+def pool(opcode: str) -> Iterator[dict]:
+    average = opcode == "average_pool2d"
+    plans = [
+        ("global", (4, 3, 5), (4, 3), (4, 3), (0, 0), 0.9, (-128, 127)),
+        ("padding", (5, 4, 3), (3, 3), (2, 2), (1, 1), 0.8, (-128, 127)),
+        ("uneven", (5, 6, 2), (2, 3), (1, 2), (1, 0), 1.1, (-128, 127)),
+        ("clamped", (4, 4, 3), (2, 2), (2, 2), (0, 0), 0.9, (-20, 30)),
+        ("ties", (4, 4, 4), (2, 2), (2, 2), (0, 0), 1.0, (-128, 127)),
+        ("shifted", (4, 4, 2), (2, 2), (2, 2), (0, 0), 7.0, (-128, 127)),
+    ]
+    for i, (name, (h, w, c), kernel, stride, pad, ratio, (low, high)) in enumerate(plans):
+        if not average and name in ("ties", "shifted"):
+            continue
+        rng = np.random.default_rng(4000 + 50 * average + i)
+        zero_x, zero_y = (int(z) for z in rng.integers(-60, 60, 2))
+        if name == "clamped":
+            zero_x, zero_y = 9, 7
+        if not average:
+            zero_y = zero_x
+        x = rng.integers(-128, 128, (h, w, c))
+        if not average:
+            x = np.where(x > -60, -60 - np.abs(x) // 2, x) if name == "padding" else x  # padding read as anything but "never wins" would show
+        out_h, out_w = (h + 2 * pad[0] - kernel[0]) // stride[0] + 1, (w + 2 * pad[1] - kernel[1]) // stride[1] + 1
+        most = kernel[0] * kernel[1]
+        counts = np.arange(1, most + 1) if any(pad) else np.array([most])
+        scales = ratio / counts
+        shift = numerics.layer_shift(scales)
+        multiplier = numerics.multipliers(scales, shift)
+        y = np.empty((out_h, out_w, c), np.int8)
+        for oy, ox, ch in product(range(out_h), range(out_w), range(c)):
+            taps = [
+                int(x[iy, ix, ch])
+                for iy in range(oy * stride[0] - pad[0], oy * stride[0] - pad[0] + kernel[0])
+                for ix in range(ox * stride[1] - pad[1], ox * stride[1] - pad[1] + kernel[1])
+                if 0 <= iy < h and 0 <= ix < w
+            ]
+            if average:
+                acc = sum(taps) - len(taps) * zero_x
+                m = multiplier[len(taps) - 1 if any(pad) else 0]
+                y[oy, ox, ch] = numerics.requantize(np.array(acc), m, zero_y, low, high, shift)
+            else:
+                y[oy, ox, ch] = min(max(max(taps), low), high)
+        a = dict(zip(WINDOW, (h, w, c, out_h, out_w, *kernel, *stride, *pad), strict=True))
+        if average:
+            a.update(in_zero_point=zero_x, out_zero_point=zero_y)
+        a.update(clamp_min=low, clamp_max=high)
+        if average:
+            a.update(shift=shift, multipliers=len(counts))
+        yield vector(name, opcode, a, [("int32", multiplier)] if average else [], [x[None]], y[None], [zero_x, zero_y])
+
+
+def lookup() -> Iterator[dict]:
+    every = np.random.default_rng(5000).permutation(np.arange(-128, 128))
+    tables = [
+        ("rescale", numerics.rescale_table(0.1, 3, 0.07, -5)),
+        ("relu", numerics.unary_table(lambda v: max(v, 0.0), 0.05, -7, 0.04, -128)),
+        ("any", np.random.default_rng(5001).integers(-128, 128, 256).astype(np.int8)),
+    ]
+    for name, table in tables:
+        y = np.array([table[int(q) + 128] for q in every], np.int8)
+        yield vector(name, "lookup", {"count": 256}, [("int8", table)], [every[None]], y[None], [0, 0])
+
+
+def softmax() -> Iterator[dict]:
+    for i, (rows, depth, scale_x, scale_y, zero_y) in enumerate([(2, 10, 0.1, 1 / 256, -128), (1, 3, 0.02, 1 / 200, -100), (3, 2, 0.4, 1 / 256, -128), (1, 300, 0.03, 1 / 4096, -128), (1, 1, 1.0, 1 / 256, -128)]):
+        rng = np.random.default_rng(6000 + i)
+        table, factor, fraction = numerics.softmax_constants(scale_x, depth, scale_y)
+        x = rng.integers(-128, 128, (rows, depth))
+        if i == 0:
+            x[1] = 17  # all equal
+        y = np.concatenate([numerics.softmax(row[None], table, factor, fraction, zero_y) for row in x])
+        attrs = {"rows": rows, "depth": depth, "factor": factor, "fraction": fraction, "out_zero_point": zero_y}
+        yield vector(f"{rows} of {depth}", "softmax", attrs, [("int32", table)], [x], y, [11, zero_y])
+
+
+def transpose() -> Iterator[dict]:
+    for shape, order in [((3, 5), (1, 0)), ((2, 3, 4), (2, 0, 1)), ((2, 3, 2, 4), (3, 1, 0, 2))]:
+        x = np.random.default_rng(len(shape)).integers(-128, 128, shape)
+        out = tuple(shape[o] for o in order)
+        y = np.empty(out, np.int8)
+        for at in product(*map(range, out)):
+            source = [0] * len(shape)
+            for axis, o in enumerate(order):
+                source[o] = at[axis]
+            y[at] = x[tuple(source)]
+        strides = [int(np.prod(shape[o + 1 :])) for o in order]
+        lead = 4 - len(shape)
+        attrs = {f"size_{i}": s for i, s in enumerate([1] * lead + list(out))} | {f"stride_{i}": s for i, s in enumerate([0] * lead + strides)}
+        yield vector("x".join(map(str, shape)), "transpose", attrs, [], [x], y, [0, 0])
+
+
+MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
+    "conv2d": lambda: windowed("conv2d"),
+    "depthwise_conv2d": lambda: windowed("depthwise_conv2d"),
+    "dense": dense,
+    "add": lambda: add("add"),
+    "add_wide": lambda: add("add_wide"),
+    "average_pool2d": lambda: pool("average_pool2d"),
+    "max_pool2d": lambda: pool("max_pool2d"),
+    "lookup": lookup,
+    "softmax": softmax,
+    "transpose": transpose,
+}
+
+
+def text(opcode: str) -> str:
+    """The file of an opcode: one vector a line."""
+    lines = [json.dumps(v, separators=(",", ":")) for v in MAKERS[opcode]()]
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
+if __name__ == "__main__":
+    for opcode in MAKERS:
+        (FOLDER / f"{opcode}.json").write_text(text(opcode))
+        print(f"{opcode}.json: {len(list(MAKERS[opcode]()))} vectors")
