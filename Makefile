@@ -50,10 +50,11 @@ $(VENV)/test-ready: $(VENV)/ready
 tools: ## install cross compilers and emulators (apt), so that make test leaves out nothing
 	@scripts/install-tools all
 
-lint: build ## ruff on Python, cppcheck on the device C
+lint: $(VENV)/ready ## ruff on Python, cppcheck on the device C
 	@$(BIN)/python -m pip install -q ruff
-	@$(BIN)/ruff check edgec tests examples bench
-	@cppcheck --quiet --std=c99 --error-exitcode=1 --enable=warning,portability --inline-suppr -I csrc csrc/runtime csrc/kernels
+	@$(BIN)/ruff check edgec tests examples bench scripts
+	@cppcheck --quiet --std=c99 --error-exitcode=1 --enable=warning,portability,performance --suppress=duplicateAssignExpression \
+		--inline-suppr --file-filter='*.c' -I csrc csrc/runtime csrc/kernels
 
 docs: build ## write the generated tables of docs/ again (a test compares them)
 	@$(BIN)/python scripts/operator_table.py

@@ -1,7 +1,7 @@
 """Writes the table of operators into docs/SPEC.md, from the registry and csrc/kernels/kernels.inc (`make docs`).
 
-    python scripts/operator_table.py            rewrite the section
-    python scripts/operator_table.py --check    exit 1 when it differs from what would be written
+python scripts/operator_table.py            rewrite the section
+python scripts/operator_table.py --check    exit 1 when it differs from what would be written
 """
 
 from __future__ import annotations

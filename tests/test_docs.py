@@ -65,7 +65,7 @@ sys.meta_path = [f for f in sys.meta_path if "editable" not in type(f).__module_
 sys.path.insert(0, sys.argv[1])
 """
 
-THE_NETWORK = '''
+THE_NETWORK = """
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 import edgec
@@ -79,17 +79,17 @@ graph = helper.make_graph(
     "walk", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 12])], [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 5])], [weights])
 model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
 x = rng.normal(scale=3, size=(200, 12)).astype(np.float32)
-'''
+"""
 
-BEFORE = '''
+BEFORE = """
 try:
     edgec.compile(model, "generic-c", calibration=x)
 except edgec.ModelError as error:
     assert "Hardmax" in error.what and "HardSwish" in error.what, error
     print("neither is known")
-'''
+"""
 
-AFTER = '''
+AFTER = """
 import onnxruntime
 from edgec import run
 from edgec.emit.cgen import parameter_struct
@@ -121,12 +121,14 @@ for program in OPERATORS["hardmax"].cases():
     check(program, kernels, make_plan(program, kernels), 5)
 assert parameter_struct("hardmax", "hardmax") == "edgec_hardmax_params"
 print("both work")
-'''
+"""
 
 
 def run_in(tree: Path, code: str) -> str:
     environment = {**os.environ, "PYTHONPATH": str(tree), "TMPDIR": str(tree.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-c", PATHS + THE_NETWORK + code, str(tree)], cwd=tree, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PATHS + THE_NETWORK + code, str(tree)], cwd=tree, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -167,7 +169,9 @@ def test_parameter_structs_follow_fields(tmp_path, needs_tool):
         struct = parameter_struct(families[opcode], opcode)
         lines.append(f"typedef char {opcode}_size[sizeof({struct}) == {4 * len(operator.fields)} ? 1 : -1];")
         for i, name in enumerate(operator.fields):
-            lines.append(f"typedef char {opcode}_{name}[offsetof({struct}, {name}) == {4 * i} && sizeof((({struct} *)0)->{name}) == 4 ? 1 : -1];")
+            lines.append(
+                f"typedef char {opcode}_{name}[offsetof({struct}, {name}) == {4 * i} && sizeof((({struct} *)0)->{name}) == 4 ? 1 : -1];"
+            )
     source = tmp_path / "fields.c"
     source.write_text("\n".join([*lines, ""]))
     done = subprocess.run([compiler, "-std=c99", "-fsyntax-only", "-I", str(ROOT / "csrc"), str(source)], capture_output=True, text=True)
@@ -193,7 +197,13 @@ def test_kernels_inc_is_consistent():
 
 
 def test_operator_table_is_current():
-    done = subprocess.run([sys.executable, "scripts/operator_table.py", "--check"], cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "scripts/operator_table.py", "--check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -215,7 +225,9 @@ def test_documents_name_files_that_exist(document):
     path = ROOT / document
     text = path.read_text()
     names = [path.parent / link for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)]
-    names += [ROOT / name for name in re.findall(r"`((?:edgec|csrc|tests|docs|examples|bench|scripts)/[\w./]*)`", text) if "hardmax" not in name]
+    names += [
+        ROOT / name for name in re.findall(r"`((?:edgec|csrc|tests|docs|examples|bench|scripts)/[\w./]*)`", text) if "hardmax" not in name
+    ]
     missing = [str(name) for name in names if not name.exists() and not name.match("bench/results*") and "dense_dsp" not in str(name)]
     assert not missing, f"{document} names {missing}"
 
@@ -229,7 +241,7 @@ def test_readme_runs_as_written(language, tmp_path, needs_target):
     """The command line and the Python example, word by word, in an empty folder beside the examples."""
     needs_target("cortex-m4")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    (tmp_path / "edgec").write_text(f"#!/bin/sh\nexec {sys.executable} -m edgec.cli \"$@\"\n")
+    (tmp_path / "edgec").write_text(f'#!/bin/sh\nexec {sys.executable} -m edgec.cli "$@"\n')
     (tmp_path / "edgec").chmod(0o755)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     command = ["sh", "-e"] if language == "sh" else [sys.executable, "-"]
@@ -240,8 +252,6 @@ def test_readme_runs_as_written(language, tmp_path, needs_target):
 
 def test_readme_c_example(tmp_path, needs_tool):
     """It compiles with the flags the runtime is compiled with, links, and gives the interpreter's bytes."""
-    import numpy as np
-
     compiler = needs_tool("gcc", "gcc")
     artifact = compiled("digits", "generic-c")
     block = readme_block("c")
@@ -260,9 +270,29 @@ def test_readme_c_example(tmp_path, needs_tool):
     kernels = sorted({str(csrc / "kernels" / f) for k in all_kernels() if k.isa == "ref" for f in k.files})
     runtime = [str(csrc / "runtime" / f) for f in ("edgec_load.c", "edgec_run.c", "edgec_kernels_all.c")]
     listed = tmp_path / "kernels.inc"
-    listed.write_text("".join(line + "\n" for line in (csrc / "kernels" / "kernels.inc").read_text().splitlines() if re.match(r"EDGEC_KERNEL\(.*, ref, ", line)))
+    listed.write_text(
+        "".join(
+            line + "\n"
+            for line in (csrc / "kernels" / "kernels.inc").read_text().splitlines()
+            if re.match(r"EDGEC_KERNEL\(.*, ref, ", line)
+        )
+    )
     program = tmp_path / "main"
-    command = [compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", f'-DEDGEC_KERNELS_INC="{listed}"', "-I", str(csrc / "runtime"), str(source), *runtime, *kernels, "-o", str(program)]
+    command = [
+        compiler,
+        "-std=c99",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        f'-DEDGEC_KERNELS_INC="{listed}"',
+        "-I",
+        str(csrc / "runtime"),
+        str(source),
+        *runtime,
+        *kernels,
+        "-o",
+        str(program),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert subprocess.run([program]).returncode == 0

@@ -86,7 +86,9 @@ def main() -> int:
     columns(f"on the {name}", ("artifact + runtime", "generated C"))
     refused = "one byte less is refused" if runs[0].arena_refused else "inputs and outputs included"
     columns("arena, bytes", [f"{d.arena_bytes:,}" for d in runs], refused)
-    columns("stack, bytes", [f"{d.stack_bytes:,}" for d in runs], f"measured; at most {max(d.stack_bound for d in runs):,} by the call graph")
+    columns(
+        "stack, bytes", [f"{d.stack_bytes:,}" for d in runs], f"measured; at most {max(d.stack_bound for d in runs):,} by the call graph"
+    )
     models = (len(artifact.data), runs[1].model_bytes)
     columns("flash, bytes", [f"{d.code_bytes + m:,}" for d, m in zip(runs, models, strict=True)])
     columns("  code", [f"{d.code_bytes:,}" for d in runs], "with the compiler's helpers")
@@ -94,7 +96,11 @@ def main() -> int:
     columns("instructions", [f"{d.instructions:,}" for d in runs], "one inference, counted exactly")
     clock, per = artifact.target.timing.get("clock_hz"), artifact.target.timing.get("cycles_per_instruction", 1.0)
     if clock:
-        columns("milliseconds, about", [f"{1e3 * d.instructions * per / clock:.1f}" for d in runs], f"estimate: {per:g} cycles an instruction, {clock / 1e6:g} MHz")
+        columns(
+            "milliseconds, about",
+            [f"{1e3 * d.instructions * per / clock:.1f}" for d in runs],
+            f"estimate: {per:g} cycles an instruction, {clock / 1e6:g} MHz",
+        )
     print()
     return 0 if all(same) else 1
 

@@ -69,7 +69,9 @@ def augmented(x: Tensor, generator: torch.Generator) -> Tensor:
     n = len(x)
     angle, scale = (torch.rand(n, generator=generator) * 2 - 1) * 0.17, 1 + (torch.rand(n, generator=generator) * 2 - 1) * 0.1
     shift = (torch.rand(n, 2, generator=generator) * 2 - 1) * 0.125
-    theta = torch.stack([torch.cos(angle) * scale, -torch.sin(angle), shift[:, 0], torch.sin(angle), torch.cos(angle) * scale, shift[:, 1]], 1)
+    theta = torch.stack(
+        [torch.cos(angle) * scale, -torch.sin(angle), shift[:, 0], torch.sin(angle), torch.cos(angle) * scale, shift[:, 1]], 1
+    )
     grid = nn.functional.affine_grid(theta.reshape(n, 2, 3), list(x.shape), align_corners=False)
     return nn.functional.grid_sample(x, grid, align_corners=False)
 
@@ -107,7 +109,15 @@ def export(network: Digits, path: Path) -> None:
         dynamic_shapes={"x": {0: torch.export.Dim("batch")}},
     )
     model = program.model_proto
-    for item in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+    for item in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+        *model.graph.initializer,
+    ):
         del item.metadata_props[:]
         item.doc_string = ""
     model.graph.name = "digits"
