@@ -116,7 +116,10 @@ def _read(source: Any) -> tuple[onnx.ModelProto, str]:
 
 
 def _current_opset(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    version = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 0)
+    entry = next((o for o in proto.opset_import if o.domain in ("", "ai.onnx")), None)
+    if entry is not None and entry.version > NEWEST_OPSET and _means_the_same(proto, entry.version):
+        entry.version = NEWEST_OPSET
+    version = entry.version if entry is not None else 0
     if not OLDEST_OPSET <= version <= NEWEST_OPSET:
         raise ModelError(
             f"opset {version} is not supported",
@@ -135,6 +138,20 @@ def _current_opset(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
             why=str(error).strip().splitlines()[0],
             fix="export the model with opset 13 or newer",
         ) from None
+
+
+def _means_the_same(proto: onnx.ModelProto, version: int) -> bool:
+    """Whether every operator of the model is defined at `version` as it was at NEWEST_OPSET."""
+    if version > onnx.defs.onnx_opset_version():
+        return False
+    for node in proto.graph.node:
+        if node.domain in ("", "ai.onnx"):
+            try:
+                if onnx.defs.get_schema(node.op_type, version).since_version > NEWEST_OPSET:
+                    return False
+            except onnx.defs.SchemaError:
+                return False
+    return True
 
 
 def _make_static(model: ir.Model, shapes: dict[str, Sequence[int]], where: str) -> ir.Model:

@@ -99,7 +99,8 @@ def channel_reach(model: ir.Model, placement: Placement, probes: dict[str, np.nd
     count = len(next(iter(probes.values())))
     for i in range(count):
         sample = {name: array[i] for name, array in probes.items()}
-        for name, array in (run(sample) | sample).items():
+        seen = run(sample) | sample
+        for name, array in ((v.name, seen[v.name]) for v in values):
             eighth = np.square(np.square(np.square(array, dtype=np.float64)))
             total[name] += eighth.mean(axis=tuple(a for a in range(array.ndim) if a != 1))
     return {name: (t / count) ** 0.125 for name, t in total.items()}
