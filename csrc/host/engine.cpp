@@ -25,8 +25,8 @@ Context::Context(const Plan &plan, size_t ports) : bases(1 + ports, nullptr), me
   }
   std::memset(memory_.get(), 0, bytes);
   bases[0] = memory_.get() + arena_slack;
-  for (const Fill &fill : plan.fills) {
-    std::memset(bases[0] + fill.offset, fill.value, fill.bytes);
+  for (const Fill &border : plan.fills) {
+    fill(bases[0], border);
   }
 }
 

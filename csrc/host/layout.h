@@ -37,7 +37,7 @@ struct Layout {
     const int at = split == 1 ? column : column % split * (columns() / split) + column / split;
     return (y + top) * row_bytes() + at * pitch * element();
   }
-  uint8_t pad_byte() const { return static_cast<uint8_t>(kind == EDGEC_KIND_U8 ? pad_value + 128 : pad_value); }
+  int pad_element() const { return kind == EDGEC_KIND_U8 ? pad_value + 128 : pad_value; }
 };
 
 }  // namespace edgec

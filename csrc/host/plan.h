@@ -35,9 +35,11 @@ struct Step {
 
 // Bytes set once when an arena is made: borders that no step ever writes.
 struct Fill {
-  size_t offset = 0, bytes = 0;
-  uint8_t value = 0;
+  size_t offset = 0, count = 0;  // bytes, elements
+  int element = 1;               // bytes
+  int value = 0;
 };
+void fill(uint8_t *base, const Fill &what);
 
 // Where a record's output lies in canonical form once the plan has run (plans made for tracing).
 struct Traced {

@@ -38,6 +38,17 @@ uint8_t *Plan::keep_bytes(size_t bytes) {
   return p;
 }
 
+void fill(uint8_t *base, const Fill &what) {
+  if (what.element == 1) {
+    std::memset(base + what.offset, what.value, what.count);
+    return;
+  }
+  const int16_t value = static_cast<int16_t>(what.value);
+  for (size_t i = 0; i < what.count; i++) {
+    std::memcpy(base + what.offset + 2 * i, &value, 2);
+  }
+}
+
 void run_reference(const void *params, uint8_t *const *operands) {
   const auto *const step = static_cast<const ReferenceStep *>(params);
   edgec_operands o = step->constants;

@@ -62,11 +62,11 @@ struct Filling {
 
 void run_filling(const void *params, uint8_t *const *operands) {
   for (const Fill &f : static_cast<const Filling *>(params)->fills) {
-    std::memset(operands[0] + f.offset, f.value, f.bytes);
+    fill(operands[0], f);
   }
 }
 
-constexpr size_t resident_bytes = 384 * 1024;  // up to here every value has bytes of its own, and borders are written once
+constexpr size_t resident_bytes = 640 * 1024;  // up to here every value has bytes of its own, and borders are written once
 
 class Planner {
  public:
@@ -639,7 +639,15 @@ class Planner {
     d.q = node.q;
     d.q.narrow = narrow;
     d.q.kind = out.kind;
-    add_step(pair ? tier_.depthwise_pair : tier_.depthwise, plan_.keep(d), node.record, node.name + (pair ? " pair" : ""));
+    edgec_host_step run = pair ? tier_.depthwise_pair : tier_.depthwise;
+    std::string form = pair ? " pair" : "";
+    if (pair && groups == 1 && w.kernel_w == 3 && w.stride_w == 1 && w.dilation_w == 1) {
+      if (const edgec_host_step ring = tier_.depthwise_ring(in.pitch * in.element())) {
+        run = ring;
+        form = " ring";
+      }
+    }
+    add_step(run, plan_.keep(d), node.record, node.name + form);
     use(0, node.in_version[0], origin);
     use(1, node.out_version, out.offset(0, 0));
   }
@@ -728,7 +736,7 @@ class Planner {
         j++;
       }
       if (written[i] == 0) {
-        fills.push_back({i, j - i, l.pad_byte()});
+        fills.push_back({i, (j - i) / static_cast<size_t>(l.element()), l.element(), l.pad_element()});
       }
       i = j;
     }
@@ -756,7 +764,7 @@ class Planner {
         if (v.layout.has_padding()) {
           for (Fill f : border(v.layout)) {
             f.offset += v.operand.offset;
-            add_fill(plan_.fills, f, v.layout);
+            plan_.fills.push_back(f);
           }
         }
       }
@@ -776,23 +784,9 @@ class Planner {
     }
   }
 
-  // int16 padding is two bytes an element; zero_point bytes alternate with their sign.
-  static void add_fill(std::vector<Fill> &fills, const Fill &fill, const Layout &layout) {
-    if (layout.kind != EDGEC_KIND_S16) {
-      fills.push_back(fill);
-      return;
-    }
-    for (size_t i = 0; i < fill.bytes; i += 2) {
-      fills.push_back({fill.offset + i, 1, static_cast<uint8_t>(layout.pad_value)});
-      fills.push_back({fill.offset + i + 1, 1, static_cast<uint8_t>(layout.pad_value < 0 ? 0xff : 0)});
-    }
-  }
-
   void insert_fill(int v) {
     Filling filling;
-    for (const Fill &f : border(layout_of(v))) {
-      add_fill(filling.fills, f, layout_of(v));
-    }
+    filling.fills = border(layout_of(v));
     Step step;
     step.run = &run_filling;
     step.params = plan_.keep(std::move(filling));

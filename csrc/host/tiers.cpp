@@ -13,18 +13,19 @@ namespace edgec {
 
 namespace {
 
-#define EDGEC_TIER(tier, lanes, group, kind, ring)                                                                                       \
-  {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier, ring,                \
+#define EDGEC_TIER(tier, lanes, group, kind)                                                                                             \
+  {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier,                      \
+   &edgec_depthwise_ring__##tier,                                                                                                     \
    &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_convert__##tier}
 
 #ifdef EDGEC_TIER_avx2
-const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16, nullptr);
+const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16);
 #endif
 #ifdef EDGEC_TIER_avxvnni
-const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8, nullptr);
+const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8);
 #endif
 #ifdef EDGEC_TIER_avx512vnni
-const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8, nullptr);
+const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8);
 #endif
 
 struct Entry {

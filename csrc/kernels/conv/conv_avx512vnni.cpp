@@ -69,6 +69,7 @@ EDGEC_INLINE void scatter_halves(uint8_t *to, const int32_t *offset, V q, int32_
 #include "kernels/conv/conv_u8.h"
 #include "kernels/conv/conv_pairs.h"
 #include "kernels/conv/depthwise_u8.h"
+#include "kernels/conv/depthwise_ring.h"
 
 extern "C" {
 
@@ -82,4 +83,13 @@ const edgec_host_tile edgec_conv_tiles__avx512vnni[] = {
     {0, 0, 0, nullptr}};
 void edgec_depthwise__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
+edgec_host_step edgec_depthwise_ring__avx512vnni(int32_t pixel_bytes) {
+  switch (pixel_bytes) {
+    case 8: return &depthwise_ring<8>;
+    case 16: return &depthwise_ring<16>;
+    case 24: return &depthwise_ring<24>;
+    case 32: return &depthwise_ring<32>;
+    default: return pixel_bytes % 64 == 0 ? &depthwise_ring<64> : nullptr;
+  }
+}
 }

@@ -4,10 +4,12 @@
  * edgec/ops/packing_dsp.py counts on that. 1x1 convolutions of stride 1 go backwards where the output lies above the input.
  */
 #include "conv.h"
+#include "depthwise_dsp.h"
 #include "gemm_dsp.h"
 
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands);
 
 /* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left
  * over of each, then zeros up to a word. */
@@ -68,7 +70,7 @@ static const int8_t *run_at(const edgec_conv2d_params *p, const runs *r, const i
 /* The windows of two positions to slots 0 and 1 of `columns`. */
 static void unpack_windows(const edgec_conv2d_params *p, const runs *r, const int8_t *input, window first, window second,
                            uint32_t *columns, int32_t *sums, int8_t *spare) {
-  const int32_t cut = (r->bytes + 3) / 4 * 4;
+  const int32_t cut = p->kernel_h * p->kernel_w > 1 ? (r->bytes + 3) / 4 * 4 : 0; /* as scratch_bytes has it */
   int8_t *left0 = spare + 2 * cut;
   int8_t *left1 = left0 + 4 * r->left_words;
   for (int32_t ky = 0; ky < p->kernel_h; ky++) {
@@ -278,5 +280,26 @@ static int check_conv2d_3x3(const void *params, const edgec_sizes *s) {
   return stream_is(p, s, 9 * words) && s->scratch >= 4u * (uint32_t)(GEMM_POSITIONS + (PATCH_GROUP_WORDS + 1) * words);
 }
 
+void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands) {
+  depthwise_3x3(params, operands);
+}
+
+static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  edgec_sizes canonical = *s;
+  if (s->param_count != sizeof *p / 4 || !edgec_within(p->out_c, 2, 0xffff) || p->in_c != p->out_c || p->kernel_h != 3 ||
+      p->kernel_w != 3 || p->stride_h != p->stride_w || !edgec_within(p->stride_h, 1, 2) || p->dilation_h != 1 ||
+      p->dilation_w != 1 || p->shift != 0 || s->constant[1] != 0u || s->constant[2] != 0u ||
+      s->constant[0] != 4u * DEPTHWISE_CHANNEL_WORDS * (uint32_t)p->out_c) {
+    return 0;
+  }
+  canonical.constant[0] = 9u * (uint32_t)p->out_c;
+  canonical.constant[1] = 4u * (uint32_t)p->out_c;
+  canonical.constant[2] = 4u * (uint32_t)p->out_c;
+  return edgec_depthwise_conv2d_check(p, &canonical) && s->scratch >= 8u * (uint32_t)strips_of(p).plane_words;
+}
+
 const edgec_kernel edgec_s8_conv2d_2x4c4__dsp_kernel = {0x0110, 1, edgec_s8_conv2d_2x4c4__dsp, check_conv2d};
 const edgec_kernel edgec_s8_conv2d_2x4c4w3__dsp_kernel = {0x0111, 1, edgec_s8_conv2d_2x4c4w3__dsp, check_conv2d_3x3};
+const edgec_kernel edgec_s8_depthwise_conv2d_2x2c4__dsp_kernel = {0x0210, 1, edgec_s8_depthwise_conv2d_2x2c4__dsp,
+                                                                  check_depthwise_3x3};

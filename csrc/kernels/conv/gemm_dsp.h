@@ -42,11 +42,6 @@ uint32_t *edgec_dsp_unpack(uint32_t *to, const int8_t *run0, const int8_t *run1,
 /* The same for groups of PATCH_GROUP_WORDS. */
 uint32_t *edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
 
-#define FUNCTION_BEGIN(name)                                                                                     \
-  ".pushsection .text." #name ",\"ax\",%progbits\n.syntax unified\n.thumb\n.p2align 2\n.global " #name           \
-  "\n.hidden " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"
-#define FUNCTION_END(name) ".size " #name ", .-" #name "\n.popsection\n"
-
 /* Frame: multiplier 0, y 8, pitch 12, zero_point 16, columns 20, columns_end 24, entry 28, y_end 32, weights 36. */
 #define GEMM_ENTER               \
   "push {r4-r11, lr}\n"          \
@@ -148,7 +143,7 @@ uint32_t *edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t 
   "pop {r4-r11, pc}\n"
 
 /* Four groups a round; the first round starts at the group that makes the last one end a round. */
-__asm__(FUNCTION_BEGIN(edgec_dsp_gemm) GEMM_ENTER
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm) GEMM_ENTER
         "subs r7, r7, r6\n" /* 16 + 32 * groups */
         "lsrs r7, r7, #5\n"
         "negs r7, r7\n"
@@ -164,9 +159,9 @@ __asm__(FUNCTION_BEGIN(edgec_dsp_gemm) GEMM_ENTER
         "2:\n" GEMM_STEP GEMM_STEP GEMM_STEP GEMM_STEP
         "ldr r2, [sp, #24]\n"
         "cmp r1, r2\n"
-        "bne.w 2b\n" GEMM_FINISH FUNCTION_END(edgec_dsp_gemm));
+        "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm));
 
-__asm__(FUNCTION_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
         "1:\n" GEMM_START
         "2:\n" PATCH_STEP(0, 8, 24, 32) PATCH_STEP(4, 12, 28, 36) PATCH_STEP(8, 16, 32, 40)
         PATCH_STEP(48, 56, 72, 80) PATCH_STEP(52, 60, 76, 84) PATCH_STEP(56, 64, 80, 88)
@@ -174,11 +169,11 @@ __asm__(FUNCTION_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
         "adds r1, #144\n"
         "ldr r2, [sp, #24]\n"
         "cmp r1, r2\n"
-        "bne.w 2b\n" GEMM_FINISH FUNCTION_END(edgec_dsp_gemm_3x3));
+        "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm_3x3));
 
 /* r0 to, r1 and r2 runs, r3 words; sums r10, r11; mask and correction lr. */
 #define UNPACK(name, odd, next)  \
-  FUNCTION_BEGIN(name)           \
+  EDGEC_DSP_BEGIN(name)           \
   "push {r4-r11, lr}\n"          \
   "ldr r12, [sp, #36]\n"         \
   "ldrd r10, r11, [r12]\n"       \
@@ -201,7 +196,7 @@ __asm__(FUNCTION_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
   "bne 1b\n"                     \
   "strd r10, r11, [r12]\n"       \
   "pop {r4-r11, pc}\n"           \
-  FUNCTION_END(name)
+  EDGEC_DSP_END(name)
 
 __asm__(UNPACK(edgec_dsp_unpack, 16, 32));
 __asm__(UNPACK(edgec_dsp_unpack_3x3, 24, 144));

@@ -1,0 +1,423 @@
+/* Depthwise 3x3, stride 1 or 2: two channels at a time into planes of int16 pairs, then 2x2 outputs a block.
+ *
+ * A plane holds the padded rows of a strip column by column: word (j, r) has the pixels 2j and 2j + 1 of row r, so that the rows
+ * of a block lie side by side. Strips keep scratch small; the rows that the next strip needs again are moved, not read again,
+ * so that the output may lie exactly over the input: a channel's bytes are overwritten only once they are in its plane.
+ *
+ * Included by conv_dsp.c alone.
+ */
+#ifndef EDGEC_DEPTHWISE_DSP_H
+#define EDGEC_DEPTHWISE_DSP_H
+
+#include "../dsp.h"
+#include "conv.h"
+
+enum {
+  PLANE_BUDGET = 3072,      /* bytes of both planes, unless two rows of outputs need more */
+  DEPTHWISE_CHANNEL_WORDS = 5 /* bias, multiplier, and for each kernel row [w0, w1, w1, w2] */
+};
+
+/* The geometry of planes and strips. */
+typedef struct strips {
+  int32_t columns;     /* words across */
+  int32_t rows;        /* padded rows of a strip */
+  int32_t out_rows;    /* output rows of a strip, even but for the last one */
+  int32_t plane_words;
+} strips;
+
+static strips strips_of(const edgec_depthwise_conv2d_params *p) {
+  strips s;
+  const int32_t pairs = (p->out_w + 1) / 2;
+  s.columns = p->stride_w * pairs + 1;
+  const int32_t budget_rows = PLANE_BUDGET / (8 * s.columns);
+  const int32_t fit = budget_rows < 3 ? 0 : ((budget_rows - 3) / p->stride_h + 1) & ~1;
+  const int32_t all = (p->out_h + 1) & ~1;
+  s.out_rows = fit < 2 ? 2 : fit;
+  if (s.out_rows > all) {
+    s.out_rows = all;
+  }
+  s.rows = (s.out_rows - 1) * p->stride_h + 3;
+  s.plane_words = s.columns * s.rows;
+  return s;
+}
+
+/* Blocks of one channel; one member a word, in the order of the assembly's stack frame. */
+typedef struct blocks {
+  int32_t multiplier, zero_point;
+  int32_t right;    /* bytes from an output to the one on its right; 0: the right one is not wanted */
+  int8_t *y_below;  /* of the assembly */
+  int8_t *y;        /* of the assembly */
+  int32_t step;     /* bytes down two rows of outputs */
+  const uint32_t *end; /* of the assembly */
+  int32_t bias;
+  int32_t column_bytes;
+  int32_t columns;  /* of blocks */
+  int8_t *y_column; /* first output */
+  int32_t below;    /* bytes from an output to the one below; 0: that one is not wanted */
+  const uint32_t *plane;
+  const uint32_t *weights;
+  int32_t read_bytes; /* of a column of the plane: rows of blocks times rows a block moves on */
+} blocks;
+
+#if EDGEC_DSP
+
+void edgec_dsp_depthwise_s1(const blocks *b);
+void edgec_dsp_depthwise_s2(const blocks *b);
+
+/* Frame: multiplier 0, zero_point 4, right 8, y_below 12, y 16, step 20, end 24, bias 28, column_bytes 32, columns 36,
+ * y_column 40, below 44, plane 48, weights 52, read_bytes 56. Accumulators r4-r7, weights from r8. */
+#define BLOCKS_ENTER             \
+  "push {r4-r11, lr}\n"          \
+  "sub sp, sp, #60\n"            \
+  "ldmia r0!, {r1-r7}\n"         \
+  "stmia.w sp, {r1-r7}\n"        \
+  "add r12, sp, #28\n"           \
+  "ldmia.w r0, {r1-r8}\n"        \
+  "stmia.w r12, {r1-r8}\n"       \
+  "ldmia.w r7, {r4-r6}\n"        \
+  "sxtb16 r8, r4\n"              \
+  "sxtb16 r9, r5\n"              \
+  "sxtb16 r10, r6\n"
+
+/* r0: this column of the plane; r1 the next; r2 column_bytes. */
+#define BLOCKS_COLUMN            \
+  "1:\n"                         \
+  "ldr r0, [sp, #48]\n"          \
+  "ldr r2, [sp, #32]\n"          \
+  "ldr r3, [sp, #56]\n"          \
+  "add r1, r0, r2\n"             \
+  "add r3, r3, r0\n"             \
+  "str r3, [sp, #24]\n"          \
+  "ldr r4, [sp, #40]\n"          \
+  "ldr r5, [sp, #44]\n"          \
+  "ldr r6, [sp, #8]\n"           \
+  "str r4, [sp, #16]\n"          \
+  "add r5, r5, r4\n"             \
+  "str r5, [sp, #12]\n"          \
+  "add r4, r4, r6, lsl #1\n"     \
+  "str r4, [sp, #40]\n"
+
+/* The lower outputs first and the right ones before the left: with right or below 0 the wanted one is written last. */
+#define BLOCKS_STORE             \
+  "ldrd r2, r3, [sp]\n"          \
+  "smmlar r4, r4, r2, r3\n"      \
+  "smmlar r5, r5, r2, r3\n"      \
+  "smmlar r6, r6, r2, r3\n"      \
+  "smmlar r7, r7, r2, r3\n"      \
+  "ldrd r2, r3, [sp, #8]\n"      \
+  "ssat r4, #8, r4\n"            \
+  "ssat r5, #8, r5\n"            \
+  "ssat r6, #8, r6\n"            \
+  "ssat r7, #8, r7\n"            \
+  "strb r7, [r3, r2]\n"          \
+  "strb r6, [r3]\n"              \
+  "ldrd r6, r7, [sp, #16]\n"     \
+  "strb r5, [r6, r2]\n"          \
+  "strb r4, [r6]\n"              \
+  "add r3, r3, r7\n"             \
+  "add r6, r6, r7\n"             \
+  "strd r3, r6, [sp, #12]\n"     \
+  "ldr r2, [sp, #24]\n"          \
+  "cmp r0, r2\n"                 \
+  "bne 2b\n"                     \
+  "ldr r2, [sp, #36]\n"          \
+  "subs r2, r2, #1\n"            \
+  "str r2, [sp, #36]\n"          \
+  "bne 1b\n"                     \
+  "add sp, sp, #60\n"            \
+  "pop {r4-r11, pc}\n"
+
+/* Weights (w0, w1) of the three rows in r8-r10, (w1, w2) in r11, r12, lr. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s1) BLOCKS_ENTER
+        "sxtb16 r11, r4, ror #8\n"
+        "sxtb16 r12, r5, ror #8\n"
+        "sxtb16 lr, r6, ror #8\n" BLOCKS_COLUMN
+        "str r1, [sp, #48]\n"
+        "2:\n"
+        "ldrd r2, r3, [r0], #8\n"
+        "ldr r6, [sp, #28]\n"
+        "smlad r4, r2, r8, r6\n"
+        "smlatb r5, r2, r8, r6\n"
+        "smlatb r7, r3, r8, r6\n"
+        "smlad r6, r3, r8, r6\n"
+        "smlad r4, r3, r9, r4\n"
+        "smlatb r5, r3, r9, r5\n"
+        "ldrd r2, r3, [r0]\n"
+        "smlad r4, r2, r10, r4\n"
+        "smlatb r5, r2, r10, r5\n"
+        "smlad r6, r2, r9, r6\n"
+        "smlatb r7, r2, r9, r7\n"
+        "smlad r6, r3, r10, r6\n"
+        "smlatb r7, r3, r10, r7\n"
+        "ldrd r2, r3, [r1], #8\n"
+        "smlabt r4, r2, r11, r4\n"
+        "smlad r5, r2, r11, r5\n"
+        "smlabt r6, r3, r11, r6\n"
+        "smlad r7, r3, r11, r7\n"
+        "smlabt r4, r3, r12, r4\n"
+        "smlad r5, r3, r12, r5\n"
+        "ldrd r2, r3, [r1]\n"
+        "smlabt r4, r2, lr, r4\n"
+        "smlad r5, r2, lr, r5\n"
+        "smlabt r6, r2, r12, r6\n"
+        "smlad r7, r2, r12, r7\n"
+        "smlabt r6, r3, lr, r6\n"
+        "smlad r7, r3, lr, r7\n" BLOCKS_STORE EDGEC_DSP_END(edgec_dsp_depthwise_s1));
+
+/* Weights (w0, w1) of the three rows in r8-r10, the w2 of rows 0 and 1 in r11, of row 2 in the upper half of r12. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s2) BLOCKS_ENTER
+        "sxtb16 r11, r4, ror #8\n"
+        "sxtb16 r12, r5, ror #8\n"
+        "pkhtb r11, r12, r11, asr #16\n"
+        "sxtb16 r12, r6, ror #8\n" BLOCKS_COLUMN
+        "add lr, r1, r2\n"
+        "str lr, [sp, #48]\n"
+        "2:\n"
+        "ldrd r2, r3, [r0], #8\n"
+        "ldr r7, [sp, #28]\n"
+        "smlad r4, r2, r8, r7\n"
+        "smlad r4, r3, r9, r4\n"
+        "ldrd r2, r3, [r0], #8\n"
+        "smlad r4, r2, r10, r4\n"
+        "smlad r6, r2, r8, r7\n"
+        "ldr r2, [r0]\n"
+        "smlad r6, r3, r9, r6\n"
+        "smlad r6, r2, r10, r6\n"
+        "ldrd r2, r3, [r1], #8\n"
+        "smlad r5, r2, r8, r7\n"
+        "smlabb r4, r2, r11, r4\n"
+        "smlad r5, r3, r9, r5\n"
+        "smlabt r4, r3, r11, r4\n"
+        "ldrd r2, r3, [r1], #8\n"
+        "smlad r5, r2, r10, r5\n"
+        "smlabt r4, r2, r12, r4\n"
+        "smlad r7, r2, r8, r7\n"
+        "smlabb r6, r2, r11, r6\n"
+        "ldr r2, [r1]\n"
+        "smlad r7, r3, r9, r7\n"
+        "smlabt r6, r3, r11, r6\n"
+        "smlad r7, r2, r10, r7\n"
+        "smlabt r6, r2, r12, r6\n"
+        "ldrd r2, r3, [lr], #8\n"
+        "smlabb r5, r2, r11, r5\n"
+        "smlabt r5, r3, r11, r5\n"
+        "ldrd r2, r3, [lr], #8\n"
+        "smlabt r5, r2, r12, r5\n"
+        "smlabb r7, r2, r11, r7\n"
+        "ldr r2, [lr]\n"
+        "smlabt r7, r3, r11, r7\n"
+        "smlabt r7, r2, r12, r7\n" BLOCKS_STORE EDGEC_DSP_END(edgec_dsp_depthwise_s2));
+
+/* Two channels of `rows` pixel pairs to two planes; rows at least 1. */
+void edgec_dsp_gather(uint32_t *to, const int8_t *from, int32_t pixel, int32_t pitch, int32_t rows, int32_t plane_bytes);
+/* r0, r5: the planes; r1 from; r2 pixel; r3 pitch; r4 rows. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gather)
+        "push {r4-r9, lr}\n"
+        "ldrd r4, r5, [sp, #28]\n"
+        "add r5, r5, r0\n"
+        "add lr, r2, r3\n"
+        "lsls r4, r4, #31\n"
+        "ldr r4, [sp, #28]\n"
+        "beq 1f\n"
+        "ldrh r6, [r1]\n"
+        "ldrh r7, [r1, r2]\n"
+        "add r1, r1, r3\n"
+        "orr r6, r6, r7, lsl #16\n"
+        "sxtb16 r7, r6\n"
+        "sxtb16 r6, r6, ror #8\n"
+        "str r7, [r0], #4\n"
+        "str r6, [r5], #4\n"
+        "1:\n"
+        "lsrs r4, r4, #1\n"
+        "beq 3f\n"
+        "2:\n"
+        "ldrh r6, [r1]\n"
+        "ldrh r7, [r1, r2]\n"
+        "ldrh r8, [r1, r3]\n"
+        "ldrh r9, [r1, lr]\n"
+        "add r1, r1, r3, lsl #1\n"
+        "orr r6, r6, r7, lsl #16\n"
+        "orr r8, r8, r9, lsl #16\n"
+        "sxtb16 r7, r6\n"
+        "sxtb16 r9, r8\n"
+        "sxtb16 r6, r6, ror #8\n"
+        "sxtb16 r8, r8, ror #8\n"
+        "strd r7, r9, [r0], #8\n"
+        "strd r6, r8, [r5], #8\n"
+        "subs r4, r4, #1\n"
+        "bne 2b\n"
+        "3:\n"
+        "pop {r4-r9, pc}\n" EDGEC_DSP_END(edgec_dsp_gather));
+
+#else
+
+static void run_blocks(const blocks *b, int32_t stride) {
+  for (int32_t j = 0; j < b->columns; j++) {
+    const uint32_t *const plane = b->plane + j * stride * (b->column_bytes / 4);
+    const int32_t block_rows = b->read_bytes / (8 * stride);
+    for (int32_t i = 0; i < block_rows; i++) {
+      int8_t *const y = b->y_column + j * 2 * b->right + i * b->step;
+      for (int32_t at = 3; at >= 0; at--) { /* lower right, lower left, upper right, upper left */
+        const int32_t row = (2 * i + at / 2) * stride;
+        const int32_t col = (at % 2) * stride;
+        int32_t acc = b->bias;
+        for (int32_t ky = 0; ky < 3; ky++) {
+          const uint32_t w = b->weights[ky];
+          const int32_t taps[3] = {(int8_t)(uint8_t)w, (int8_t)(uint8_t)(w >> 8), (int8_t)(uint8_t)(w >> 24)};
+          for (int32_t kx = 0; kx < 3; kx++) {
+            const uint32_t word = plane[(col + kx) / 2 * (b->column_bytes / 4) + row + ky];
+            acc = edgec_mac(acc, edgec_half(word, (col + kx) % 2), taps[kx]);
+          }
+        }
+        y[at / 2 * b->below + at % 2 * b->right] = (int8_t)edgec_ssat8(edgec_smmlar(acc, b->multiplier, b->zero_point));
+      }
+    }
+  }
+}
+
+static void edgec_dsp_depthwise_s1(const blocks *b) { run_blocks(b, 1); }
+static void edgec_dsp_depthwise_s2(const blocks *b) { run_blocks(b, 2); }
+
+static void edgec_dsp_gather(uint32_t *to, const int8_t *from, int32_t pixel, int32_t pitch, int32_t rows, int32_t plane_bytes) {
+  for (int32_t i = 0; i < rows; i++) {
+    to[i] = edgec_pair(from[0], from[pixel]);
+    to[plane_bytes / 4 + i] = edgec_pair(from[1], from[pixel + 1]);
+    from += pitch;
+  }
+}
+
+#endif
+
+/* A column of which one pixel lies in the padding: `half` is where the other one goes, 0 or 1. */
+static void gather_edge(uint32_t *to, const int8_t *from, int32_t half, int32_t pitch, int32_t rows, int32_t plane_words,
+                        int32_t zero_point) {
+  const uint32_t padding = ((uint32_t)zero_point & 0xffffu) << (16 * (1 - half));
+  const int32_t shift = 16 * half;
+  for (int32_t i = 0; i < rows; i++) {
+    to[i] = ((uint32_t)(uint16_t)from[0] << shift) | padding;
+    to[plane_words + i] = ((uint32_t)(uint16_t)from[1] << shift) | padding;
+    from += pitch;
+  }
+}
+
+/* Rows [first, first + rows) of two channels to planes whose row 0 is `to`. */
+static void gather(const edgec_depthwise_conv2d_params *p, const strips *s, uint32_t *to, const int8_t *x, int32_t first,
+                   int32_t rows) {
+  const int32_t pitch = p->in_w * p->in_c;
+  const int8_t *const row = x + first * pitch;
+  for (int32_t j = 0; j < s->columns; j++) {
+    const int32_t ix = 2 * j - p->pad_left;
+    const int32_t left_inside = ix >= 0 && ix < p->in_w;
+    const int32_t right_inside = ix + 1 >= 0 && ix + 1 < p->in_w;
+    const int8_t *const from = row + ix * p->in_c;
+    if (left_inside && right_inside) {
+      edgec_dsp_gather(to, from, p->in_c, pitch, rows, 4 * s->plane_words);
+    } else if (left_inside) {
+      gather_edge(to, from, 0, pitch, rows, s->plane_words, p->in_zero_point);
+    } else if (right_inside) {
+      gather_edge(to, from + p->in_c, 1, pitch, rows, s->plane_words, p->in_zero_point);
+    }
+    to += s->rows;
+  }
+}
+
+static void fill(uint32_t *to, int32_t count, int32_t zero_point) {
+  const uint32_t pair = ((uint32_t)zero_point & 0xffffu) * 0x00010001u;
+  for (int32_t i = 0; i < count; i++) {
+    to[i] = pair;
+  }
+}
+
+static void fill_rows(const strips *s, uint32_t *planes, int32_t first, int32_t end, int32_t zero_point) {
+  for (int32_t j = 0; j < 2 * s->columns; j++) {
+    fill(planes + j * s->rows + first, end - first, zero_point);
+  }
+}
+
+/* All blocks of a channel's strip, whole ones and those that hang over the right or lower edge. */
+static void run_strip(const edgec_depthwise_conv2d_params *p, blocks *b, int8_t *y, int32_t out_rows) {
+  const int32_t pitch = p->out_w * p->out_c;
+  const uint32_t *const plane = b->plane;
+  for (int32_t lower = 0; lower < 2; lower++) {
+    const int32_t block_rows = lower ? out_rows % 2 : out_rows / 2;
+    if (block_rows == 0) {
+      continue;
+    }
+    const int32_t row = lower ? out_rows - 1 : 0;
+    b->below = lower ? 0 : pitch;
+    b->read_bytes = block_rows * 8 * p->stride_h;
+    for (int32_t side = 0; side < 2; side++) {
+      b->columns = side ? p->out_w % 2 : p->out_w / 2;
+      if (b->columns == 0) {
+        continue;
+      }
+      const int32_t col = side ? p->out_w - 1 : 0;
+      b->right = side ? 0 : p->out_c;
+      b->y_column = y + row * pitch + col * p->out_c;
+      b->plane = plane + (col / 2 * b->column_bytes / 4 + row) * p->stride_h;
+      if (p->stride_h == 1) {
+        edgec_dsp_depthwise_s1(b);
+      } else {
+        edgec_dsp_depthwise_s2(b);
+      }
+    }
+  }
+  b->plane = plane;
+}
+
+static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_operands *o) {
+  const strips s = strips_of(p);
+  uint32_t *const planes = o->scratch;
+  const int32_t keep = 3 - p->stride_h; /* rows the next strip needs again */
+  const int32_t pitch = p->out_w * p->out_c;
+  blocks b;
+  memset(&b, 0, sizeof b);
+  b.zero_point = p->out_zero_point;
+  b.step = 2 * pitch;
+  b.column_bytes = 4 * s.rows;
+  fill(planes, 2 * s.plane_words, p->in_zero_point);
+  for (int32_t c = 0; c < p->in_c; c += 2) {
+    const int32_t from = c + 1 < p->in_c ? c : c - 1; /* the last of an odd number is read with the one before it */
+    int32_t ready = 0;                                /* rows of the planes that are filled */
+    int32_t next = -p->pad_top;                       /* input row of plane row `ready` */
+    for (int32_t done = 0; done < p->out_h; done += s.out_rows) {
+      const int32_t top = next < 0 ? -next : 0;
+      int32_t rows = s.rows - ready - top;
+      if (next + top + rows > p->in_h) {
+        rows = p->in_h - next - top;
+      }
+      if (rows < 0) {
+        rows = 0;
+      }
+      if (s.out_rows < p->out_h) { /* with one strip the padding rows stay as they were filled */
+        fill_rows(&s, planes, ready, ready + top, p->in_zero_point);
+        fill_rows(&s, planes, ready + top + rows, s.rows, p->in_zero_point);
+      }
+      if (rows > 0) {
+        gather(p, &s, planes + ready + top, o->input[0] + from, next + top, rows);
+      }
+      const int32_t out_rows = p->out_h - done < s.out_rows ? p->out_h - done : s.out_rows;
+      for (int32_t i = c - from; i < 2; i++) {
+        const uint32_t *const channel = (const uint32_t *)o->constant[0] + DEPTHWISE_CHANNEL_WORDS * (from + i);
+        b.bias = (int32_t)channel[0];
+        b.multiplier = (int32_t)channel[1];
+        b.weights = channel + 2;
+        b.plane = planes + i * s.plane_words;
+        run_strip(p, &b, o->output[0] + done * pitch + from + i, out_rows);
+      }
+      next += s.rows - ready;
+      ready = keep;
+      if (done + s.out_rows < p->out_h) {
+        for (int32_t j = 0; j < 2 * s.columns; j++) {
+          uint32_t *const column = planes + j * s.rows;
+          for (int32_t i = 0; i < keep; i++) {
+            column[i] = column[s.rows - keep + i];
+          }
+        }
+      }
+    }
+  }
+  edgec_clamp_bytes(o->output[0], p->out_h * pitch, p->clamp_min, p->clamp_max);
+}
+
+#endif
