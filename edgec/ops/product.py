@@ -59,6 +59,8 @@ class Mul(Operator):
     def lower(self, ctx, node) -> None:
         if lower_scalar(ctx, node):
             return
+        if node.op_type == "Div" and ctx.constant(node.inputs[1]) is None:
+            raise ctx.refuse(node, "Div by an activation is not supported", "an int8 divisor has no useful reciprocal", "divide by a constant, or move the division out of the network")
         a, b = operands(ctx, node)
         result = ctx.result(node)
         rank = len(result.shape)
@@ -195,8 +197,8 @@ def operands(ctx, node):
             other = views[1 - i]
             if values is None or other is None:
                 raise ctx.refuse(node, f"{node.op_type} of two constants or of something not quantized", f"input {i} is neither an activation nor a constant", "quantize this tensor, or let edgec quantize the float model")
-            if node.op_type == "Div" and (i == 0 or not np.all(values)):
-                raise ctx.refuse(node, "Div by an activation, or by 0, is not supported", "an int8 divisor has no useful reciprocal", "multiply by a constant instead")
+            if node.op_type == "Div" and not np.all(values):
+                raise ctx.refuse(node, "division by 0", "the divisor holds a 0", "repair the model")
             views[i] = ctx.constant_view(node, i, other, reciprocal=node.op_type == "Div")
     return views[0], views[1]
 
