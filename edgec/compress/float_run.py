@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 
+from edgec.errors import ModelError
 from edgec.graph.edit import constant
 
 
@@ -17,7 +18,15 @@ def _session(model: ir.Model, plain: bool) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     if plain:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options, ["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options, ["CPUExecutionProvider"])
+    except Exception as error:  # its exception types are not public
+        raise ModelError(
+            "ONNX Runtime, which calibration uses, cannot run the model",
+            where=f"model {model.graph.name}",
+            why=str(error).strip().splitlines()[0],
+            fix="change the operator it names, or quantize the model elsewhere and compile the QDQ model",
+        ) from None
 
 
 class ModelRunner:
