@@ -8,6 +8,7 @@ import pytest
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
+from tests import programs
 from tests.test_host_engine import core, encode
 
 CASES = [program for operator in OPERATORS.values() for program in operator.cases()]
@@ -44,3 +45,62 @@ def check(program: Program, tier: str, kind: str = "random") -> None:
 def test_case(program, tier):
     for kind in ("random", "least", "most"):
         check(program, tier, kind)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("seed", range(40))
+def test_random_program(seed, tier):
+    """Branches, joins, several inputs and outputs, odd shapes: every layout the planner can meet."""
+    check(programs.random_program(seed, ops=12), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("network", ["resnet8", "ds_cnn", "mobilenet", "autoencoder"])
+def test_network(network, tier):
+    check(getattr(programs, network)(), tier)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tier", core.tiers()[1:])
+@pytest.mark.parametrize("network", ["mobilenet_v2", "resnet18"])
+def test_large_network(network, tier):
+    """Too large for a place of its own for every value: arenas with reuse. The reference tier, itself tested, stands in for NumPy."""
+    program = getattr(programs, network)()
+    data = encode(program)
+    values = list(inputs_of(program, "random").values())
+    outputs = []
+    for name in ("ref", tier):
+        engine = core.Engine(data, name)
+        y = [np.zeros(n, np.int8) for n in engine.output_bytes]
+        engine.run(*values, *y)
+        engine.run(*values, *y)
+        outputs.append(np.concatenate(y))
+    np.testing.assert_array_equal(*outputs)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+def test_residual_is_fused_where_it_may_be(tier):
+    steps = core.Engine(encode(programs.resnet8()), tier).steps
+    assert sum("+add" in s for s in steps) == (0 if tier == "ref" else 3), steps
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("channels", [1, 3, 5, 8, 13, 16, 20, 24, 27, 32, 40, 57, 64, 107, 128, 130, 192])
+def test_depthwise_channels(channels, tier):
+    """Every period of weights in a flat row, odd and even row counts, behind and before pointwise layers."""
+    for height in (5, 6):
+        b = programs.Builder(f"depthwise_{channels}", (1, height, 7, channels), seed=channels)
+        y = b.conv(b.depthwise(b.inputs[0]), channels, (1, 1))
+        y = b.depthwise(y, (3, 3), (2, 2))
+        check(b.program(b.depthwise(y)), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("channels", [1, 2, 5, 8, 9, 12, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 128, 160])
+def test_convolution_channels(channels, tier):
+    """Every split of output channels into blocks of registers and their tails, for several numbers of positions."""
+    for shape, kernel in (((1, 5, 6, 7), (3, 3)), ((1, 3, 3, 20), (1, 1)), ((1, 1, 1, 33), (1, 1)), ((1, 12, 8, 3), (3, 3))):
+        b = programs.Builder(f"conv_{channels}", shape, seed=channels)
+        y = b.conv(b.inputs[0], channels, kernel)
+        z = b.conv(y, channels, kernel)
+        check(b.program(b.add(z, y), y), tier)
