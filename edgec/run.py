@@ -102,7 +102,7 @@ def compare(artifact: Artifact, x: Any, *, on: str = "host", engine: str = "runt
     if on == "qemu":
         from edgec import device
 
-        got = device.run(artifact, rows, engine=engine).rows
+        got = device.run(artifact, rows, engine=engine, measure=False).rows
     else:
         got = artifact.host.run(rows)
     for name, want in expected.items():
@@ -256,8 +256,8 @@ def quantize_port(artifact: Artifact, x: Any, name: str | None) -> np.ndarray:
     return _quantize(artifact, array, port)
 
 
-def dequantize_port(artifact: Artifact, q: np.ndarray, name: str | None) -> np.ndarray:
-    t = artifact.program.tensors[_port(artifact.program.outputs, name).tensor]
+def dequantize_port(artifact: Artifact, ports: tuple[Port, ...], q: np.ndarray, name: str | None) -> np.ndarray:
+    t = artifact.program.tensors[_port(ports, name).tensor]
     return numerics.dequantize(q, t.scale, t.zero_point)
 
 

@@ -11,7 +11,7 @@ import pytest
 from edgec import device, plan, targets
 from edgec.device import cache as store
 from edgec.device import firmware, qemu, stack
-from edgec.device.toolchain import Toolchain
+from edgec.device.toolchain import Toolchain, include_folders, run_tool
 from edgec.emit import artifact as format_
 from edgec.emit.kernels import select, source_folder
 from edgec.errors import DataError, FitError, ToolError, UsageError
@@ -213,6 +213,19 @@ def test_missing_emulator_is_named_with_the_command(monkeypatch):
         qemu.execute(ROOT / "x.elf", targets.load("cortex-m4").emulator, np.zeros((1, 1), np.int8), 1, measure=False, trace=False)
 
 
+def test_a_refused_artifact_is_named_as_edgec_h_names_it(needs_target):
+    """A firmware whose artifact was altered: the loader's status reaches the user."""
+    needs_target("cortex-m4")
+    program = next(iter(OPERATORS["dense"].cases()))
+    data = encoded(program, "cortex-m4")
+    altered = bytearray(data)
+    altered[12:16] = (len(data) + 16).to_bytes(4, "little")  # the header now promises more bytes than there are
+    target = targets.load("cortex-m4")
+    built = firmware.build(bytes(altered), format_.decode(data), Toolchain(target), target.emulator)
+    with pytest.raises(ToolError, match="edgec_open gave status EDGEC_ERROR_TRUNCATED"):
+        qemu.execute(built.elf, target.emulator, np.zeros((1, 1), np.int8), 1, measure=False, trace=False)
+
+
 def test_wrong_rows_and_engine_are_errors(needs_target):
     needs_target("cortex-m4")
     program = next(iter(OPERATORS["dense"].cases()))
@@ -304,3 +317,18 @@ def test_library_code_is_bounded_by_all_that_it_falls_or_jumps_into():
  202:\tbx\tlr
 """
     assert stack.bound([], "helper", {}, listing, {"helper": 0x100, "helper_tail": 0x104, "other": 0x200}) == 12 + 16
+
+
+@pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4", "cortex-m55", "cortex-a", "riscv32", "riscv64", "generic-c"])
+def test_the_harness_compiles_without_warnings(name, needs_target, tmp_path):
+    needs_target(name)
+    target = targets.load(name)
+    toolchain = Toolchain(target)
+    (tmp_path / "harness_config.h").write_text(
+        '#define EDGEC_HARNESS_ENGINE "firmware/engine_runtime.h"\n#define EDGEC_HARNESS_ARENA_BYTES 64u\n#define EDGEC_HARNESS_COUNTER 0x40028000u\n'
+    )
+    port = ["harness_cortex_m.c"] if target.emulator["kind"] == "system" else ["harness_user.c", "helpers.c"]
+    warnings = ["-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic", "-fsyntax-only", "-I", tmp_path]
+    includes = [flag for folder in include_folders() for flag in ("-I", folder)]
+    for source in ["harness_main.c", *port]:
+        run_tool([toolchain.compiler, *toolchain.flags, "-std=gnu99", *warnings, *includes, source_folder() / "firmware" / source], f"checking {source}")

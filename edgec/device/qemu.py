@@ -181,10 +181,16 @@ def _trace(folder: Path, samples: int) -> list[list[np.ndarray]]:
 
 
 def _failed(what: str, command: list[str], why: str, log: str) -> ToolError:
-    said = log.strip()[-2000:]
+    said = re.sub(r"status 0x([0-9a-f]{8})", lambda found: f"status {_status_name(int(found[1], 16))}", log.strip()[-2000:])
     return ToolError(
         what,
         where=" ".join(command),
         why=f"{why}{'; it said: ' + said if said else ''}",
         fix="please report this with the artifact; edgec run --on interpreter shows what the bytes should be",
     )
+
+
+def _status_name(status: int) -> str:
+    """EDGEC_ERROR_… of a number, as edgec.h has it."""
+    text = (source_folder() / "runtime" / "edgec.h").read_text()
+    return next((name for name, number in re.findall(r"(EDGEC_\w+) = (\d+),? ", text) if int(number) == status), str(status))

@@ -82,14 +82,15 @@ def run(
     records = device.records(rows)
     built, machine = device.build(engine)
     outcome = qemu.execute(built.elf, machine, records, device.output_bytes, measure=measure, trace=False, timeout=timeout)
-    counted, stack_bytes = outcome, outcome.stack_bytes
+    instructions, source = outcome.instructions, outcome.source
     if measure and "count_on" in machine:
         other = load(machine["count_on"]).emulator
         counter = firmware.build(device.data, device.decoded, device.toolchain, other, engine=engine)
         counted = qemu.execute(counter.elf, other, records[:1], device.output_bytes, measure=True, trace=False, timeout=timeout)
+        instructions, source = counted.instructions, f"{counted.source}, the {device.target.name} build on a {machine['count_on']}"
     named = device.split(outcome.outputs)
     return DeviceRun(
-        named, named, counted.instructions, counted.source, stack_bytes, built.stack_bound, built.code_bytes, built.model_bytes,
+        named, named, instructions, source, outcome.stack_bytes, built.stack_bound, built.code_bytes, built.model_bytes,
         built.data_bytes, built.bss_bytes, device.decoded.plan.arena_bytes, bool(outcome.refusal) if engine == "runtime" else None,
         device.target.name, qemu.machine_label(machine), engine,
     )  # fmt: skip
