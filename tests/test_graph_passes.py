@@ -178,7 +178,8 @@ def test_pad_that_is_not_padding_stays(kind):
     amounts = [0, 1, 0, 0, 0, 0, 0, 0] if kind == "channels" else [0, 0, 1, 1, 0, 0, 1, 1]
     value = [net.constant(np.float32(1.0))] if kind == "value" else []
     y = net.add("Pad", "x", net.constant(np.array(amounts)), *value, mode="reflect" if kind == "reflect" else "constant")
-    y = net.add("MaxPool", y, kernel_shape=[2, 2]) if kind == "maxpool" else net.add("Conv", y, net.random(2, 5 if kind == "channels" else 4, 3, 3))
+    channels = 5 if kind == "channels" else 4
+    y = net.add("MaxPool", y, kernel_shape=[2, 2]) if kind == "maxpool" else net.add("Conv", y, net.random(2, channels, 3, 3))
     assert "Pad" in kinds(optimized(net.model(y))[0])
 
 
@@ -321,7 +322,8 @@ def test_shared_models(name, reach, macs):
     if name == "mobilenet_v1_025_vww":
         assert facts["channels_removed"] == 971 and graph.count_macs(result) == 3_742_091
     rng = np.random.default_rng(3)
-    sessions = [onnxruntime.InferenceSession(ir.to_proto(m).SerializeToString(), providers=["CPUExecutionProvider"]) for m in (model, result)]
+    files = [ir.to_proto(m).SerializeToString() for m in (model, result)]
+    sessions = [onnxruntime.InferenceSession(f, providers=["CPUExecutionProvider"]) for f in files]
     for _ in range(5):
         x = rng.uniform(0, reach, sessions[0].get_inputs()[0].shape).astype(np.float32)
         a, b = (s.run(None, {s.get_inputs()[0].name: x})[0] for s in sessions)

@@ -118,7 +118,8 @@ def test_mse_range_beats_minmax_and_is_near_the_optimum():
         values, counts = h.values()
 
         def error(q):
-            return _hotloops.rounding_error(np.concatenate([values * f for f in (0.8, 1, 1.2)]), np.concatenate([counts * w for w in (0.25, 0.5, 0.25)]), q.scale, q.zero_point)
+            mixed, weights = (np.concatenate([v * f for f in fs]) for v, fs in ((values, (0.8, 1, 1.2)), (counts, (0.25, 0.5, 0.25))))
+            return _hotloops.rounding_error(mixed, weights, q.scale, q.zero_point)
 
         found = error(mse_range(h))
         assert found <= error(minmax_range(h))
@@ -135,7 +136,8 @@ def test_mse_range_respects_the_bounds_of_an_operator():
 
 
 def test_lattice_inputs_cost_nothing():
-    for values, scale in ((np.arange(0, 256, 3), None), (np.arange(256), 1.0), (np.arange(256) / 255, 1 / 255), ((np.arange(200) - 150) * 0.5847, 0.5847)):
+    all_bytes, features = np.arange(256), (np.arange(200) - 150) * 0.5847
+    for values, scale in ((np.arange(0, 256, 3), None), (all_bytes, 1.0), (all_bytes / 255, 1 / 255), (features, 0.5847)):
         values = values.astype(np.float32)
         q = lattice_range(values)
         integers = np.rint(values / np.float32(q.scale)) + q.zero_point
@@ -208,7 +210,8 @@ def test_qdq_form():
     softmax = next(iter(by_operator["Softmax"].outputs[0].uses()))[0]
     assert (float(softmax.inputs[1].const_value.numpy()), int(softmax.inputs[2].const_value.numpy())) == (SOFTMAX.scale, SOFTMAX.zero_point)
     relus = [n for n in result.graph if n.op_type == "Relu"]
-    assert len(relus) == 3 and all(n.inputs[0].producer().op_type in ("Conv", "Add") for n in relus), "activations fuse: nothing is rounded before them"
+    assert len(relus) == 3, "activations fuse: nothing is rounded before them"
+    assert all(n.inputs[0].producer().op_type in ("Conv", "Add") for n in relus)
     assert report.layers and report.tensors and report.as_dict()["rungs"]
     verify(lower.lower(result))
 
@@ -391,7 +394,12 @@ def test_memory_does_not_grow_with_the_number_of_samples():
 
 @pytest.mark.parametrize(
     ("name", "calibrate", "agreement", "sqnr"),
-    [("ds_cnn", 128, 0.988, 33.0), ("resnet8", 256, 0.982, 33.0), ("mobilenet_v1_025_vww", 64, 0.98, 30.0), ("fc_autoencoder", 20, None, 33.0)],
+    [
+        ("ds_cnn", 128, 0.988, 33.0),
+        ("resnet8", 256, 0.982, 33.0),
+        ("mobilenet_v1_025_vww", 64, 0.98, 30.0),
+        ("fc_autoencoder", 20, None, 33.0),
+    ],
 )
 def test_agreement_with_float(name, calibrate, agreement, sqnr):
     model, _ = graph.optimize(import_model(network(name).path))

@@ -62,7 +62,9 @@ def rounding_error(const double[::1] values, const double[::1] counts, double sc
     return total
 
 
-def channel_scales(const double[:, ::1] weights, const double[:, ::1] importance, const double[::1] largest, const double[::1] fractions, int steps):
+def channel_scales(
+    const double[:, ::1] weights, const double[:, ::1] importance, const double[::1] largest, const double[::1] fractions, int steps
+):
     """For each row of weights the scale largest/steps · fraction with the least Σ importance·(w − s·clamp(rint(w/s)))².
 
     weights, importance: [channels, entries]; largest: max |w| of each row; fractions: candidates, tried in order, the first

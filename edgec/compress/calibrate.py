@@ -76,7 +76,8 @@ def calibrate(
             if progress and index % 64 == 0:
                 progress("calibrate", 0.0)
     if not index:
-        raise DataError("there are no calibration samples", where="calibration", why="the array or iterable is empty", fix="pass at least one sample; 100 or more are better")
+        why, fix = "the array or iterable is empty", "pass at least one sample; 100 or more are better"
+        raise DataError("there are no calibration samples", where="calibration", why=why, fix=fix)
     chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), limit)).round().astype(int))
     probes = {v.name: np.stack([kept[i][v.name] for i in chosen]) for v in inputs}
     return Calibration(histograms, distinct, probes, index)

@@ -73,7 +73,8 @@ class NodeRunner:
                 self.fed.append(i)
             values[value] = new
         outputs = [ir.Value(name=f"y{i}", type=o.type or ir.TensorType(ir.DataType.FLOAT)) for i, o in enumerate(node.outputs)]
-        copy = ir.Node(node.domain, node.op_type, [None if v is None else values[v] for v in node.inputs], node.attributes.values(), outputs=outputs)
+        read = [None if v is None else values[v] for v in node.inputs]
+        copy = ir.Node(node.domain, node.op_type, read, node.attributes.values(), outputs=outputs)
         graph = ir.Graph(inputs, outputs, nodes=[copy], initializers=initializers, opset_imports={"": opset}, name="node")
         self.session = _session(ir.Model(graph, ir_version=10), plain=False)
         self.outputs = len(outputs)

@@ -59,7 +59,11 @@ class LayerwiseQuantizer:
         self.runners = {n: NodeRunner(n, opset, variable=(1, 2) if n in self.layers else ()) for n in model.graph}
 
     def walk(
-        self, parameters: Mapping[ir.Value, Quantization], options: LayerOptions, keep: tuple[ir.Value, ...] = (), fit: slice | np.ndarray = slice(None)
+        self,
+        parameters: Mapping[ir.Value, Quantization],
+        options: LayerOptions,
+        keep: tuple[ir.Value, ...] = (),
+        fit: slice | np.ndarray = slice(None),
     ) -> Walk:
         """Quantize every layer in order.
 
@@ -108,7 +112,9 @@ class LayerwiseQuantizer:
                 stack[i] = r
         return outputs
 
-    def _layer(self, node, exact, rounded, parameters, options: LayerOptions, fit, result: Walk) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def _layer(
+        self, node, exact, rounded, parameters, options: LayerOptions, fit, result: Walk
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         weights, bias = weights_and_bias(node)
         shape = weights.shape
         x = parameters[node.inputs[0]]
@@ -142,8 +148,14 @@ class LayerwiseQuantizer:
 
 
 def _round_weights(
-    node: ir.Node, weights: np.ndarray, bias: np.ndarray, rounded: np.ndarray, x: Quantization, y: Quantization | None, options: LayerOptions,
-) -> LayerWeights:  # fmt: skip
+    node: ir.Node,
+    weights: np.ndarray,
+    bias: np.ndarray,
+    rounded: np.ndarray,
+    x: Quantization,
+    y: Quantization | None,
+    options: LayerOptions,
+) -> LayerWeights:
     rows = as_rows(weights, node)
     groups, transposed = group_count(node), is_op(node, "ConvTranspose")
     floor = smallest_scales(bias, x, y)

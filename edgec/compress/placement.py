@@ -11,10 +11,16 @@ from edgec.graph.channel_affine import is_linear_layer
 from edgec.graph.constant_propagation import clip_bounds
 from edgec.graph.edit import constant, integer, is_op, sole_consumer
 
-MOVES_VALUES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split", "Expand", "Identity", "MaxPool", "GlobalMaxPool", "Pad")
+MOVES_VALUES = (
+    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split", "Expand", "Identity", "MaxPool",
+    "GlobalMaxPool", "Pad",
+)  # fmt: skip
 """Operators that change no number: input and output share one scale and zero_point (Pad adds zeros, which are exact)."""
 
-FUSES = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean", "BatchNormalization")
+FUSES = (
+    "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean",
+    "BatchNormalization",
+)  # fmt: skip
 """Operators whose Relu or Clip, if that alone reads them, is part of their output clamp: nothing is rounded in between."""
 
 

@@ -16,7 +16,9 @@ OPERANDS = ("Add", "Sub", "Mul", "Div", "Concat", "PRelu", "MatMul", "Gemm", "Mi
 """Operators whose constant float inputs are activations like any other, and so are quantized per tensor."""
 
 
-def insert_qdq(model: ir.Model, placement: Placement, parameters: Mapping[ir.Value, Quantization], weights: Mapping[ir.Node, LayerWeights]) -> None:
+def insert_qdq(
+    model: ir.Model, placement: Placement, parameters: Mapping[ir.Value, Quantization], weights: Mapping[ir.Node, LayerWeights]
+) -> None:
     """Turns model, in place, into a QDQ model.
 
     Weights become int8 initializers behind DequantizeLinear (axis of the output channels), biases int32 at the float32 product
@@ -33,7 +35,8 @@ def insert_qdq(model: ir.Model, placement: Placement, parameters: Mapping[ir.Val
     for group in placement.all_groups():
         q = parameters[group.members[0]]
         name = group.members[0].name
-        pairs[group] = (add_constant(graph, f"{name}.scale", np.float32(q.scale).reshape(())), add_constant(graph, f"{name}.zero_point", np.int8(q.zero_point).reshape(())))
+        scale = add_constant(graph, f"{name}.scale", np.float32(q.scale).reshape(()))
+        pairs[group] = (scale, add_constant(graph, f"{name}.zero_point", np.int8(q.zero_point).reshape(())))
     for value, group in placement.groups.items():
         _around(graph, value, *pairs[group])
 
@@ -71,7 +74,8 @@ def _weights(graph: ir.Graph, node: ir.Node, layer: LayerWeights, x: Quantizatio
     ):
         old = node.inputs[index]
         name = old.name
-        inputs = [add_constant(graph, f"{name}.quantized", array), add_constant(graph, f"{name}.scale", array_scale), add_constant(graph, f"{name}.zero_point", array_zero)]
+        parts = {"quantized": array, "scale": array_scale, "zero_point": array_zero}
+        inputs = [add_constant(graph, f"{name}.{part}", data) for part, data in parts.items()]
         _dequantized(graph, node, index, inputs, {} if array_scale.ndim == 0 else {"axis": axis})
 
 

@@ -31,8 +31,9 @@ JUDGED_FROM = 16
 class Options:
     """How far up the ladder to go.
 
-    ranges: "mse" or "minmax"; rounding: "second_order" or "nearest"; bias_correction, weight_search: see
-    LayerOptions; equalize: exponents for activations that dense and that only depthwise layers read, (0, 0) for none; lattice: exact parameters for inputs whose values lie on a grid of at most 256 steps.
+    ranges: "mse" or "minmax"; rounding: "second_order" or "nearest"; bias_correction, weight_search: see LayerOptions;
+    equalize: exponents for activations that dense layers and that only depthwise layers read, (0, 0) for none;
+    lattice: exact parameters for inputs whose values lie on a grid of at most 256 steps.
     """
 
     ranges: str = "mse"
@@ -45,7 +46,8 @@ class Options:
     def __post_init__(self) -> None:
         for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):
             if value not in known:
-                raise UsageError(f"unknown {name} {value!r}", where=f"quantize options, {name}", why=f"known are {', '.join(known)}", fix=f"use {known[0]!r}")
+                why = f"known are {', '.join(known)}"
+                raise UsageError(f"unknown {name} {value!r}", where=f"quantize options, {name}", why=why, fix=f"use {known[0]!r}")
 
 
 def quantize(
@@ -95,7 +97,8 @@ def quantize(
             layer_options = second
     walk = best.quantizer.walk(best.parameters, layer_options, best.judged)
     report.tensors, report.layers = best.tensors, walk.layers
-    report.output_sqnr_db = {v.name: sqnr_db(*walk.kept[j]) for v, j in zip(best.model.graph.outputs, best.judged, strict=True) if j in walk.kept}
+    judged = zip(best.model.graph.outputs, best.judged, strict=True)
+    report.output_sqnr_db = {v.name: sqnr_db(*walk.kept[j]) for v, j in judged if j in walk.kept}
     insert_qdq(best.model, best.placement, best.parameters, walk.weights)
     return best.model, report
 

@@ -45,7 +45,9 @@ def optimize(model: ir.Model, *, skip: Sequence[str] = ()) -> tuple[ir.Model, di
     names = [rewrite.__name__ for rewrite in PASSES]
     for name in skip:
         if name not in names:
-            raise UsageError(f"unknown pass {name!r}", where="skip_passes", why=f"the passes are {', '.join(names)}", fix="use one of these names")
+            raise UsageError(
+                f"unknown pass {name!r}", where="skip_passes", why=f"the passes are {', '.join(names)}", fix="use one of these names"
+            )
     model = model.clone()
     for rewrite in PASSES:
         if rewrite.__name__ not in skip:

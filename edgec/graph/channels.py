@@ -12,7 +12,8 @@ from edgec.graph.constant_propagation import clip_bounds
 from edgec.graph.edit import constant, has_static_shape, integer, is_op, shape_of
 
 SAME_CHANNELS = (
-    "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Gelu", "Softplus", "Mish", "Erf", "Abs", "Neg", "Sqrt", "Exp",
+    "Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu", "Gelu", "Softplus", "Mish", "Erf",
+    "Abs", "Neg", "Sqrt", "Exp",
     "AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool",
 )  # fmt: skip
 """Operators that work on each channel by itself, whatever the numbers."""

@@ -80,7 +80,8 @@ def unused_name(graph: ir.Graph, wanted: str) -> str:
 
 def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
     """A new initializer; float64 arrays are stored as float32, all others as they are."""
-    array = np.asarray(array, np.float32 if array.dtype == np.float64 else array.dtype, order="C")  # ascontiguousarray would make scalars 1-D
+    # not ascontiguousarray: it would make scalars one-dimensional
+    array = np.asarray(array, np.float32 if array.dtype == np.float64 else array.dtype, order="C")
     name = unused_name(graph, name)
     tensor = ir.Tensor(array, name=name)
     value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)

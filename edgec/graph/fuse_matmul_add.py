@@ -6,7 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.graph.edit import (
-    add_constant, bypass, can_bypass, constant, count, drop_if_unused, has_static_shape, integer, is_op, number, set_constant_input, shape_of, sole_consumer,
+    add_constant, bypass, can_bypass, constant, count, drop_if_unused, has_static_shape, integer, is_op, number,
+    set_constant_input, shape_of, sole_consumer,
 )  # fmt: skip
 
 
@@ -79,7 +80,9 @@ def _take_bias(node: ir.Node) -> int:
     more, old = constant(other), node.inputs[2] if len(node.inputs) > 2 else None
     features = shape_of(node.outputs[0])[1]
     shape = shape_of(node.outputs[0])
-    if more is None or more.size not in (1, features) or np.broadcast_shapes(more.shape, shape) != shape or (more.size != 1 and more.shape[-1] != features):
+    if more is None or more.size not in (1, features) or np.broadcast_shapes(more.shape, shape) != shape:
+        return 0
+    if more.size != 1 and more.shape[-1] != features:
         return 0
     before = constant(old) if old is not None else np.zeros(features)
     if before is None or before.shape != (features,) or not can_bypass(add, node.outputs[0]):
