@@ -136,12 +136,11 @@ def test_every_record_of_optimized_kernels(tmp_path, isa):
                 programs_of.setdefault(kernel.symbol, []).append(program)
     for cases in programs_of.values():
         cases.sort(key=lambda p: sum(t.size for t in p.tensors.values()))
-        for program in cases[:3]:
+        for program in cases[:2]:
             data = encode(program, isa)
             first, last = section(data, artifact.PROGRAM)
             assert fuzz(driver, data, tmp_path, "flip", 8 * first, 8 * last, 1).verified == 0
-            fuzz(driver, data, tmp_path, "words", first, last)
-            fuzz(driver, data, tmp_path, "random", 5, 1000, first, last)
+            fuzz(driver, data, tmp_path, "random", 5, 2000, first, last)
             weights = section(data, artifact.WEIGHTS)
             fuzz(driver, data, tmp_path, "flip", 8 * weights[0], 8 * min(weights[1], weights[0] + 1024), 37)
 
