@@ -32,7 +32,7 @@ def find_tool(program: str, package: str, purpose: str) -> str:
         raise ToolError(
             f"{program} is not installed",
             where=purpose,
-            why=f"{purpose} needs it",
+            why=f"there is no {program} on the PATH",
             fix=f"apt-get install {package}",
         )
     return path
