@@ -3,7 +3,8 @@
 One file an opcode: operators with attributes, constants, inputs, and the bytes they must give. The sums are written out here
 tap by tap in Python's integers and rounded by `edgec.numerics` alone: nothing of `edgec.ops`, of the interpreter or of a kernel is
 used, so that all of those can be wrong together and a replay still turns red. Everything is small; each case is there to
-catch one kind of mistake, and `tests/test_mutation.py` shows that it does.
+catch one kind of mistake, and `tests/test_mutation.py` shows that it does. Random numbers come from RandomState, whose streams
+NumPy keeps for ever (NEP 19), so that the files can be made again.
 """
 
 from __future__ import annotations
@@ -56,23 +57,26 @@ def windowed(opcode: str) -> Iterator[dict]:
         ("saturating before the shift", (2, 2, 2), 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, "saturate"),
         ("extreme", (4, 4, 4), 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "extreme"),
         ("dead channel", (3, 3, 2), 4, (2, 2), (1, 1), (1, 1), (0, 0, 0, 0), 1, "dead"),
+        ("every value", (16, 16, 1), 1, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, "identity"),
     ]
     for i, (name, (h, w, c), out_c, kernel, stride, dilation, pads, groups, kind) in enumerate(plans):
-        rng = np.random.default_rng(1000 + 100 * depthwise + i)
+        rng = np.random.RandomState(1000 + 100 * depthwise + i)
         out_h = (h + pads[0] + pads[2] - (kernel[0] - 1) * dilation[0] - 1) // stride[0] + 1
         out_w = (w + pads[1] + pads[3] - (kernel[1] - 1) * dilation[1] - 1) // stride[1] + 1
         a = dict(zip(GEOMETRY, (h, w, c, out_h, out_w, out_c, *kernel, *stride, *dilation, pads[0], pads[1]), strict=True))
         depth = 1 if depthwise else c // groups
-        zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
-        weights = rng.integers(-127, 128, (out_c, *kernel, depth))
-        x = rng.integers(-128, 128, (h, w, c))
+        zero_x, zero_y = (int(z) for z in rng.randint(-100, 100, 2))
+        weights = rng.randint(-127, 128, (out_c, *kernel, depth))
+        x = rng.randint(-128, 128, (h, w, c))
         if kind == "extreme":
-            weights = np.where(rng.random(weights.shape) < 0.5, -127, 127)
-            x = np.where(rng.random(x.shape) < 0.5, -128, 127)
+            weights = np.where(rng.random_sample(weights.shape) < 0.5, -127, 127)
+            x = np.where(rng.random_sample(x.shape) < 0.5, -128, 127)
         if kind == "ties":
-            weights = rng.integers(-1, 2, weights.shape)
+            weights = rng.randint(-1, 2, weights.shape)
+        if kind == "identity":
+            weights, x = np.ones_like(weights), np.arange(-128, 128).reshape(x.shape)
         bias, multiplier, shift, low, high = _epilogue(rng, weights.reshape(out_c, -1), zero_x, kind)
-        zero_y = 7 if kind in ("clamp", "saturate") else zero_y
+        zero_y = 7 if kind in ("clamp", "saturate", "identity") else zero_y
         y = np.empty((out_h, out_w, out_c), np.int8)
         per_group = out_c // groups
         for oy, ox, oc in product(range(out_h), range(out_w), range(out_c)):
@@ -91,18 +95,20 @@ def windowed(opcode: str) -> Iterator[dict]:
         yield vector(name, opcode, a, constants, [x[None]], y[None], [zero_x, zero_y])
 
 
-def _epilogue(rng: np.random.Generator, rows: np.ndarray, zero_x: int, kind: str):
+def _epilogue(rng: np.random.RandomState, rows: np.ndarray, zero_x: int, kind: str):
     """Bias, multiplier, shift and clamp bounds for rows of weights; outputs fill most of int8."""
     channels, taps = rows.shape
-    bias = rng.integers(-2000, 2000, channels) - zero_x * rows.sum(axis=1)
-    low, high = (-12, 35) if kind == "clamp" else (-128, 127)
+    bias = rng.randint(-2000, 2000, channels) - zero_x * rows.sum(axis=1)
+    low, high = (-12, 35) if kind in ("clamp", "identity") else (-128, 127)
+    if kind == "identity":  # y = x - zero_x + zero_y, clamped: meets the bounds and the values next to them
+        return -zero_x * rows.sum(axis=1), numerics.multipliers(np.full(channels, 1.0), 2), 2, low, high
     scales = rng.uniform(0.4, 1.0, channels) * 60.0 / (taps**0.5 * 73 * 73)
     if kind == "extreme":
         scales = scales / 2
     if kind == "ties":  # acc / 4: every second or fourth accumulator lies exactly between two integers
-        return rng.integers(-200, 200, channels), np.full(channels, 2**30), 0, low, high
+        return rng.randint(-200, 200, channels), np.full(channels, 2**30), 0, low, high
     if kind == "shift":
-        bias = rng.integers(-30, 30, channels) - zero_x * rows.sum(axis=1)
+        bias = rng.randint(-30, 30, channels) - zero_x * rows.sum(axis=1)
         scales = np.array([0.9, 1.7, 3.3, 0.004])[:channels]
     if kind == "saturate":  # shift 8 leaves 24 bits before it
         bias = np.array([2**24 - 5, -(2**24) + 9, 2**30, -(2**21)])
@@ -117,14 +123,15 @@ def _epilogue(rng: np.random.Generator, rows: np.ndarray, zero_x: int, kind: str
 def dense() -> Iterator[dict]:
     for i, (name, rows, k, n, kind) in enumerate(
         [("one row", 1, 13, 5, ""), ("rows", 3, 4, 6, ""), ("clamped", 2, 9, 4, "clamp"), ("ties", 1, 16, 12, "ties"), ("shifted", 2, 3, 4, "shift"),
-         ("saturating before the shift", 1, 2, 4, "saturate"), ("one feature", 4, 1, 1, "")]
+         ("saturating before the shift", 1, 2, 4, "saturate"), ("one feature", 4, 1, 1, ""), ("every value", 256, 1, 1, "identity")]
     ):  # fmt: skip
-        rng = np.random.default_rng(2000 + i)
-        zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
-        weights = rng.integers(-1, 2, (n, k)) if kind == "ties" else rng.integers(-127, 128, (n, k))
+        rng = np.random.RandomState(2000 + i)
+        zero_x, zero_y = (int(z) for z in rng.randint(-100, 100, 2))
+        weights = rng.randint(-1, 2, (n, k)) if kind == "ties" else rng.randint(-127, 128, (n, k))
+        weights = np.ones_like(weights) if kind == "identity" else weights
         bias, multiplier, shift, low, high = _epilogue(rng, weights, zero_x, kind)
-        zero_y = 7 if kind in ("clamp", "saturate") else zero_y
-        x = rng.integers(-128, 128, (rows, k))
+        zero_y = 7 if kind in ("clamp", "saturate", "identity") else zero_y
+        x = np.arange(-128, 128).reshape(rows, k) if kind == "identity" else rng.randint(-128, 128, (rows, k))
         y = np.empty((rows, n), np.int8)
         for r, o in product(range(rows), range(n)):
             acc = int(bias[o]) + sum(int(a) * int(b) for a, b in zip(x[r], weights[o], strict=True))
@@ -135,18 +142,36 @@ def dense() -> Iterator[dict]:
 
 
 def add(opcode: str) -> Iterator[dict]:
-    ratios = {"add": [(0.5, 0.7), (0.31, 1.9), (0.8, -0.8), (0.25, 0.5), (0.9, 1.1)], "add_wide": [(100.0, 3.0), (40.0, -41.0), (0.5, 70.0)]}
+    ratios = {"add": [(0.5, 0.7), (0.31, 1.9), (1.83, 0.77), (0.8, -0.8), (0.25, 0.5), (0.9, 1.1)], "add_wide": [(100.0, 3.0), (40.0, -41.0), (0.5, 70.0)]}
     for i, (ra, rb) in enumerate(ratios[opcode]):
-        rng = np.random.default_rng(3000 + i)
-        za, zb, zy = (int(z) for z in rng.integers(-90, 90, 3))
+        rng = np.random.RandomState(3000 + i)
+        za, zb, zy = (int(z) for z in rng.randint(-90, 90, 3))
         ma, mb, c, n, wide = numerics.add_constants(ra, rb, za, zb, zy)
         assert wide == (opcode == "add_wide")
-        low, high = (-25, 40) if i == 4 or (opcode == "add_wide" and i == 2) else (-128, 127)
+        low, high = (-25, 40) if (opcode == "add" and i == 5) or (opcode == "add_wide" and i == 2) else (-128, 127)
         spread = 128 if opcode == "add" else 3  # so that sums of large ratios do not all saturate
-        a, b = (np.clip(z + rng.integers(-spread, spread, (1, 4, 3, 5)), -128, 127) for z in (za, zb))
+        a, b = (np.clip(z + rng.randint(-spread, spread, (1, 4, 3, 5)), -128, 127) for z in (za, zb))
+        _beside_a_boundary(a.reshape(-1), b.reshape(-1), ma, mb, c, n, low, high)
         y = np.array([numerics.add(np.array(p), np.array(q), ma, mb, c, n, low, high) for p, q in zip(a.reshape(-1), b.reshape(-1), strict=True)], np.int8)
         attrs = {"count": a.size, "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n, "clamp_min": low, "clamp_max": high}
         yield vector(f"{ra} and {rb}", opcode, attrs, [], [a, b], y.reshape(a.shape), [za, zb, zy])
+
+
+def _beside_a_boundary(a: np.ndarray, b: np.ndarray, ma: int, mb: int, c: int, n: int, low: int, high: int) -> None:
+    """Overwrite the first pairs with those whose sum lies nearest below and above a multiple of 2^n, inside the bounds, and
+    with one just outside each bound.
+    """
+    every = np.arange(-128, 128)
+    total = every[:, None] * ma + every[None, :] * mb + c
+    inside = (total >> n > low) & (total >> n < high)
+    rest = np.where(inside, total & (2**n - 1), 2 ** (n - 1))
+    for start, order in ((0, np.argsort(-rest, axis=None, kind="stable")), (5, np.argsort(rest, axis=None, kind="stable"))):
+        first, second = np.unravel_index(order[:5], rest.shape)
+        a[start : start + 5], b[start : start + 5] = every[first], every[second]
+    for at, value in ((10, low - 1), (11, high + 1)):
+        first, second = np.nonzero(total >> n == value)
+        if len(first):
+            a[at], b[at] = every[first[0]], every[second[0]]
 
 
 def pool(opcode: str) -> Iterator[dict]:
@@ -158,17 +183,18 @@ def pool(opcode: str) -> Iterator[dict]:
         ("clamped", (4, 4, 3), (2, 2), (2, 2), (0, 0), 0.9, (-20, 30)),
         ("ties", (4, 4, 4), (2, 2), (2, 2), (0, 0), 1.0, (-128, 127)),
         ("shifted", (4, 4, 2), (2, 2), (2, 2), (0, 0), 7.0, (-128, 127)),
+        ("every value", (16, 16, 1), (1, 1), (1, 1), (0, 0), 1.0, (-20, 30)),
     ]
     for i, (name, (h, w, c), kernel, stride, pad, ratio, (low, high)) in enumerate(plans):
         if not average and name in ("ties", "shifted"):
             continue
-        rng = np.random.default_rng(4000 + 50 * average + i)
-        zero_x, zero_y = (int(z) for z in rng.integers(-60, 60, 2))
+        rng = np.random.RandomState(4000 + 50 * average + i)
+        zero_x, zero_y = (int(z) for z in rng.randint(-60, 60, 2))
         if name == "clamped":
             zero_x, zero_y = 9, 7
         if not average:
             zero_y = zero_x
-        x = rng.integers(-128, 128, (h, w, c))
+        x = np.arange(-128, 128).reshape(h, w, c) if name == "every value" else rng.randint(-128, 128, (h, w, c))
         if not average:
             x = np.where(x > -60, -60 - np.abs(x) // 2, x) if name == "padding" else x  # padding read as anything but "never wins" would show
         out_h, out_w = (h + 2 * pad[0] - kernel[0]) // stride[0] + 1, (w + 2 * pad[1] - kernel[1]) // stride[1] + 1
@@ -201,11 +227,11 @@ def pool(opcode: str) -> Iterator[dict]:
 
 
 def lookup() -> Iterator[dict]:
-    every = np.random.default_rng(5000).permutation(np.arange(-128, 128))
+    every = np.random.RandomState(5000).permutation(np.arange(-128, 128))
     tables = [
         ("rescale", numerics.rescale_table(0.1, 3, 0.07, -5)),
         ("relu", numerics.unary_table(lambda v: max(v, 0.0), 0.05, -7, 0.04, -128)),
-        ("any", np.random.default_rng(5001).integers(-128, 128, 256).astype(np.int8)),
+        ("any", np.random.RandomState(5001).randint(-128, 128, 256).astype(np.int8)),
     ]
     for name, table in tables:
         y = np.array([table[int(q) + 128] for q in every], np.int8)
@@ -214,19 +240,44 @@ def lookup() -> Iterator[dict]:
 
 def softmax() -> Iterator[dict]:
     for i, (rows, depth, scale_x, scale_y, zero_y) in enumerate([(2, 10, 0.1, 1 / 256, -128), (1, 3, 0.02, 1 / 200, -100), (3, 2, 0.4, 1 / 256, -128), (1, 300, 0.03, 1 / 4096, -128), (1, 1, 1.0, 1 / 256, -128)]):
-        rng = np.random.default_rng(6000 + i)
+        rng = np.random.RandomState(6000 + i)
         table, factor, fraction = numerics.softmax_constants(scale_x, depth, scale_y)
-        x = rng.integers(-128, 128, (rows, depth))
+        x = rng.randint(-128, 128, (rows, depth))
         if i == 0:
             x[1] = 17  # all equal
+            x = np.concatenate([x, _decisive_rows(table, factor, fraction, zero_y, depth)])
+            rows = len(x)
         y = np.concatenate([numerics.softmax(row[None], table, factor, fraction, zero_y) for row in x])
         attrs = {"rows": rows, "depth": depth, "factor": factor, "fraction": fraction, "out_zero_point": zero_y}
         yield vector(f"{rows} of {depth}", "softmax", attrs, [("int32", table)], [x], y, [11, zero_y])
 
 
+def _decisive_rows(table: np.ndarray, factor: int, fraction: int, zero_y: int, depth: int) -> np.ndarray:
+    """Rows in which the rounding of the sum, the exact reciprocal, and one unit of the factor each decide a byte.
+
+    Out of 40,000 random ones, by the steps of numerics.softmax with one of them changed.
+    """
+    q = np.random.RandomState(6100).randint(-128, 128, (40000, depth))
+    wanted = numerics.softmax(q, table, factor, fraction, zero_y).astype(np.int64)
+
+    def changed(rounded: bool, one: int, more: int) -> np.ndarray:
+        t = table.astype(np.int64)[q.max(axis=1, keepdims=True) - q]
+        s = t.sum(axis=1, keepdims=True)
+        k = np.maximum(np.ceil(np.log2(s + 1)).astype(np.int64) - numerics.SOFTMAX_ROW_BITS, 0)
+        s16 = (s + np.where((k > 0) & rounded, 1 << np.maximum(k - 1, 0), 0)) >> k
+        bits = 31 + k + fraction
+        return np.clip(zero_y + ((t * (one // s16) * (factor + more) + (1 << (bits - 1))) >> bits), -128, 127)
+
+    assert np.array_equal(changed(True, 2**31, 0), wanted)
+    rows = []
+    for rounded, one, more in ((False, 2**31, 0), (True, 2**31 - 2**16, 0), (True, 2**31, 1)):
+        rows += list(np.flatnonzero((changed(rounded, one, more) != wanted).any(axis=1))[:2])
+    return q[rows]
+
+
 def transpose() -> Iterator[dict]:
     for shape, order in [((3, 5), (1, 0)), ((2, 3, 4), (2, 0, 1)), ((2, 3, 2, 4), (3, 1, 0, 2))]:
-        x = np.random.default_rng(len(shape)).integers(-128, 128, shape)
+        x = np.random.RandomState(len(shape)).randint(-128, 128, shape)
         out = tuple(shape[o] for o in order)
         y = np.empty(out, np.int8)
         for at in product(*map(range, out)):

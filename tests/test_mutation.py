@@ -1,0 +1,196 @@
+"""Equality must be able to fail: one constant changed in a reference kernel, and the vectors (or cases) must turn red.
+
+Two kinds of mutants: every use of a numeric parameter in every `*_ref.c` off by one, found by pattern, so that new kernels are in
+without a word here; and a list of hand-made ones for roundings, clamps, padding and limits that are not parameters. A mutant
+of the list whose text is no longer in the source fails the test: the list must follow the code.
+
+Each mutant is compiled for this machine and replayed in a child process, so that one that crashes or hangs is red as well.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import signal
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgec.emit.kernels import source_folder
+from edgec.ir import interp
+from edgec.ops import OPERATORS
+from tests import native
+from tests.vectors.replay import Vector, opcodes, vectors
+
+KERNELS = source_folder() / "kernels"
+NUMERIC = re.compile(r"p->(\w*(?:zero_point|clamp|pad_|before_|shift|offset|multiplier|factor|fraction|value)\w*)\b")
+SCALING = re.compile(r"multiplier(?!s)|factor")
+"""Fixed-point factors: one unit is 2^-31 of a step, so these are changed by a 64th."""
+
+SECONDS = 20
+GREEN, RED = 0, 1
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """`count` is how often `old` stands in the file; `index` is the one to replace, None for all."""
+
+    family: str
+    file: str
+    old: str
+    new: str
+    index: int | None = None
+    count: int = 1
+
+    def __str__(self) -> str:
+        at = "" if self.index is None else f" {self.index}"
+        return f"{self.family}: {self.file}: {self.old}{at} becomes {self.new}"
+
+
+REQUANTIZING = ("conv", "dense", "pooling")
+LISTED = [
+    *(Mutant(f, "fixed.h", "INT64_C(0x80000000)", "INT64_C(0x7fffffff)") for f in REQUANTIZING),  # ties only
+    *(Mutant(f, "fixed.h", "INT64_C(0x80000000)", "INT64_C(0)") for f in REQUANTIZING),
+    *(Mutant(f, "fixed.h", "edgec_clamp(acc, -high - 1, high)", "acc") for f in ("conv", "dense")),
+    *(Mutant(f, "fixed.h", "INT32_MAX >> shift", "INT32_MAX >> (shift + 1)") for f in ("conv", "dense")),
+    *(Mutant(f, "fixed.h", "return value > high ? high : value;", "return value;") for f in (*REQUANTIZING, "elementwise")),
+    *(Mutant(f, "fixed.h", "if (value < low) {", "if (value < low - 1) {") for f in (*REQUANTIZING, "elementwise")),
+    Mutant("conv", "conv/conv_ref.c", "padded(w, row_taps, p->in_zero_point, acc)", "padded(w, row_taps, 0, acc)"),
+    Mutant("conv", "conv/conv_ref.c", "padded(w, depth, p->in_zero_point, acc)", "padded(w, depth, 0, acc)"),
+    Mutant("conv", "conv/conv_ref.c", ": p->in_zero_point, *w)", ": 0, *w)"),
+    Mutant("conv", "conv/conv_ref.c", "iy >= 0 &&", "iy > 0 &&"),
+    Mutant("conv", "conv/conv_ref.c", "ix < p->in_w;", "ix < p->in_w - 1;"),
+    Mutant("conv", "conv/conv_ref.c", "origin + t.first * dilation < 0", "origin + t.first * dilation <= 0"),
+    Mutant("conv", "conv/conv_ref.c", "origin + (t.last - 1) * dilation >= size", "origin + (t.last - 1) * dilation >= size - 1"),
+    Mutant("pooling", "pooling/pooling_ref.c", "origin < 0 ? 0 : origin", "origin < 0 ? 1 : origin"),
+    Mutant("pooling", "pooling/pooling_ref.c", "origin + kernel > size ? size", "origin + kernel > size ? size - 1"),
+    Mutant("pooling", "pooling/pooling_ref.c", "int32_t top = INT8_MIN;", "int32_t top = 0;"),
+    Mutant("pooling", "pooling/pooling_ref.c", "0 : taps - 1", "0 : taps"),
+    Mutant("softmax", "softmax/softmax_ref.c", "((uint32_t)1 << (k - 1))", "((uint32_t)0 << (k - 1))"),
+    Mutant("softmax", "softmax/softmax_ref.c", "((uint64_t)1 << (shift - 1))", "((uint64_t)1 << (shift - 2))"),
+    Mutant("softmax", "softmax/softmax_ref.c", ">= 0x10000u", ">= 0x8000u"),
+    Mutant("softmax", "softmax/softmax_ref.c", "0x80000000u /", "0x7fff0000u /"),
+    Mutant("unary", "unary/unary_ref.c", "x[i] + 128", "x[i] + 127"),
+    Mutant("layout", "layout/layout_ref.c", "l * p->stride_3", "l * p->stride_2"),
+]
+
+
+def found_by_pattern() -> list[Mutant]:
+    """Every use of a numeric parameter in every reference kernel, off by one (factors by a 64th)."""
+    mutants = []
+    for path in sorted(KERNELS.glob("*/*_ref.c")):
+        text = path.read_text()
+        for field in sorted(set(NUMERIC.findall(text))):
+            uses = len(re.findall(rf"p->{field}\b", text))
+            for index in range(uses):
+                change = f"p->{field} / 64" if SCALING.search(field) else "1"
+                mutants.append(Mutant(path.parent.name, f"{path.parent.name}/{path.name}", f"p->{field}", f"(p->{field} + {change})", index, uses))
+    return mutants
+
+
+def mutate(mutant: Mutant, text: str) -> str:
+    """The source with the change in it; fails where the text to change is not there as often as it should be."""
+    pattern = re.compile(re.escape(mutant.old) + r"(?!\w)")
+    at = [m.span() for m in pattern.finditer(text)]
+    assert len(at) == mutant.count, f"{mutant}: the text stands {len(at)} times in the source, not {mutant.count}; bring the list up to date"
+    start, end = at[mutant.index or 0]
+    return text[:start] + mutant.new + text[end:]
+
+
+@cache
+def examples(family: str) -> tuple[tuple[Vector, ...], ...]:
+    """What a family is replayed on: its opcodes' vectors, or the operators' own cases where an opcode has none."""
+    kinds = []
+    for kernel in native.reference_kernels():
+        if kernel.family == family:
+            kinds.append(vectors(kernel.opcode) if kernel.opcode in opcodes() else tuple(_cases(kernel.opcode)))
+    return tuple(kinds)
+
+
+def _cases(opcode: str):
+    for case in OPERATORS[opcode].cases():
+        rng = np.random.default_rng(9)
+        inputs = {p.tensor: rng.integers(-128, 128, case.tensors[p.tensor].shape).astype(np.int8) for p in case.inputs}
+        (output,) = interp.run(case, inputs).values()
+        yield Vector(case, inputs, output.reshape(-1))
+
+
+def replay(lib: ctypes.CDLL, family: str) -> bool:
+    """Whether every example gives its bytes."""
+    for kernel, group in zip((k for k in native.reference_kernels() if k.family == family), examples(family), strict=True):
+        for v in group:
+            (op,) = v.program.ops
+            held = [native.aligned(v.inputs[t].size) for t in op.inputs]
+            for memory, t in zip(held, op.inputs, strict=True):
+                memory[:] = v.inputs[t].reshape(-1)
+            scratch = native.aligned(max(OPERATORS[op.opcode].scratch(op, kernel.symbol), 1))
+            border = 256
+            output = native.aligned(v.expected.size + 2 * border)
+            output[:] = 0x5A
+            native.call(lib, v.program, op, kernel, [m.ctypes.data for m in held], output.ctypes.data + border, scratch.ctypes.data)
+            outside = np.concatenate([output[:border], output[border + v.expected.size :]])
+            if not np.array_equal(output[border : border + v.expected.size], v.expected) or not (outside == 0x5A).all():
+                return False
+    return True
+
+
+def verdict(library: Path, family: str) -> int:
+    """GREEN or RED, found in a child process; a crash or more than SECONDS is RED."""
+    examples(family)  # made once, before the fork
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(GREEN if replay(ctypes.CDLL(str(library)), family) else RED)
+        finally:
+            os._exit(RED)
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return GREEN if status == 0 else RED
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return RED
+
+
+def build(family: str, folder: Path, mutant: Mutant | None = None) -> Path:
+    """A library of a family's reference kernels from a copy of the sources with the mutant in it."""
+    csrc = folder / "csrc"
+    for path in (*KERNELS.glob("*.h"), *KERNELS.glob("*.inc"), *(KERNELS / family).glob("*.[ch]"), *(KERNELS.parent / "runtime").glob("*.h")):
+        copy = csrc / path.relative_to(KERNELS.parent)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    if mutant is not None:
+        target = csrc / "kernels" / mutant.file
+        target.write_text(mutate(mutant, target.read_text()))
+    sources = [csrc / "kernels" / family / f"{family}_{part}.c" for part in ("ref", "check")]
+    return native.build(sources, flags=("-O1", "-fwrapv", "-w"), csrc=csrc)
+
+
+def families() -> list[str]:
+    return sorted({k.family for k in native.reference_kernels()})
+
+
+@pytest.mark.parametrize("family", families())
+def test_unchanged_sources_are_green(family: str, tmp_path: Path) -> None:
+    assert sum(len(group) for group in examples(family)) > 0
+    assert verdict(build(family, tmp_path), family) == GREEN
+
+
+@pytest.mark.parametrize("mutant", [*LISTED, *found_by_pattern()], ids=str)
+def test_mutant_turns_red(mutant: Mutant, tmp_path: Path) -> None:
+    assert verdict(build(mutant.family, tmp_path, mutant), mutant.family) == RED, f"{mutant}: nothing noticed"
+
+
+def test_a_mutant_that_no_longer_applies_fails(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="bring the list up to date"):
+        build("conv", tmp_path, Mutant("conv", "conv/conv_ref.c", "text that is not there", "0"))
+    with pytest.raises(AssertionError, match="bring the list up to date"):
+        mutate(Mutant("conv", "conv/conv_ref.c", "p->shift", "0"), "p->shift + p->shift")
