@@ -48,7 +48,20 @@ def assert_runs(program: Program, kernels, plan: Plan) -> None:
         np.testing.assert_array_equal(got[name], value.reshape(-1), f"{program.name}: {name}")
 
 
-@pytest.mark.parametrize(("network", "limit"), [(programs.resnet8, 34000), (programs.ds_cnn, 9500), (programs.mobilenet, 40000), (programs.autoencoder, 800)])
+LIMITS = [(programs.resnet8, 34000), (programs.ds_cnn, 9500), (programs.mobilenet, 40000), (programs.autoencoder, 800)]
+
+
+@pytest.mark.parametrize("target", ["cortex-m0", "cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize(("network", "limit"), LIMITS)
+def test_arenas_with_the_kernels_of_each_core(network, limit: int, target: str) -> None:
+    """Distances and scratch of the reference, DSP and Helium kernels against the bytes each network may take; every plan proven."""
+    program = network()
+    program, kernels = schedule(program, [select(op, targets.load(target)) for op in program.ops])
+    plan = make_plan(program, kernels)
+    assert plan.arena_bytes == plan.lower_bound <= limit, plan.bound_by
+
+
+@pytest.mark.parametrize(("network", "limit"), LIMITS)
 def test_arenas_of_the_benchmark_networks(network, limit: int) -> None:
     program, kernels = schedule(network(), kernels_of(network()))
     plan = make_plan(program, kernels)
