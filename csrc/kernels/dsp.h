@@ -36,6 +36,12 @@ static inline uint32_t edgec_load_word(const void *at) {
 
 #if EDGEC_DSP
 
+/* A function in assembly at file scope: a section of its own, so that the linker drops it where nothing calls it. */
+#define EDGEC_DSP_BEGIN(name)                                                                           \
+  ".pushsection .text." #name ",\"ax\",%progbits\n.syntax unified\n.thumb\n.p2align 2\n.global " #name \
+  "\n.hidden " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"
+#define EDGEC_DSP_END(name) ".size " #name ", .-" #name "\n.popsection\n"
+
 static inline uint32_t edgec_sxtb16(uint32_t word) {
   uint32_t result;
   __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(word));

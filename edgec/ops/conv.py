@@ -8,7 +8,7 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import Constant, Op, Program, Tensor
-from edgec.ops import packing_mve
+from edgec.ops import packing_dsp, packing_mve
 from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
 
 GEOMETRY = (
@@ -143,7 +143,7 @@ class Conv2d(_Windowed):
     opcode, code = "conv2d", 1
     onnx = ("Conv",)
     fields = (*GEOMETRY, "groups", *EPILOGUE)
-    packings = {"c1": CANONICAL, "c16": packing_mve.CONV2D}
+    packings = {"c1": CANONICAL, "c16": packing_mve.CONV2D, **packing_dsp.CONV2D}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["out_c"], a["kernel_h"], a["kernel_w"], a["in_c"] // a["groups"])
@@ -170,15 +170,24 @@ class Conv2d(_Windowed):
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.conv2d_applies(op.attrs, kernel)
         return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.conv2d_applies(op.attrs))
 
     def scratch(self, op: Op, kernel: str) -> int:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.conv2d_scratch(op.attrs, kernel)
         return packing_mve.conv2d_scratch(op.attrs) if kernel.endswith("__mve") else 0
 
     def distance(self, op: Op, kernel: str) -> int | None:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.conv2d_distance(op.attrs, window_reach(op.attrs))
         if kernel.endswith("__mve"):
             return packing_mve.conv2d_distance(op.attrs)
         return pixelwise_distance(op.attrs) if kernel.endswith("__ref") else None
+
+    def distance_above(self, op: Op, kernel: str) -> int | None:
+        return packing_dsp.conv2d_distance_above(op.attrs) if kernel.endswith("__dsp") else None
 
     def macs(self, op: Op) -> int:
         a = op.attrs
@@ -191,7 +200,7 @@ class Conv2d(_Windowed):
         view = ctx.activation(node, 0)
         spatial = len(view.shape) - 2
         weights = ctx.weights(node, 1)
-        if spatial not in (1, 2) or weights.axis != 0:
+        if spatial not in (1, 2) or weights.scale.size > 1 and weights.axis != 0:
             raise ctx.refuse(node, "a convolution of this kind is not supported", f"{spatial} spatial axes, weights quantized along axis {weights.axis}", "use 1-D or 2-D convolutions with weights quantized per output channel")
         x = ctx.arrange(view, channels_last(spatial), node)
         result = ctx.result(node)
@@ -238,7 +247,7 @@ class DepthwiseConv2d(_Windowed):
 
     opcode, code = "depthwise_conv2d", 2
     fields = (*GEOMETRY, *EPILOGUE)
-    packings = {"c1": CANONICAL, "c16": packing_mve.DEPTHWISE}
+    packings = {"c1": CANONICAL, "c16": packing_mve.DEPTHWISE, **packing_dsp.DEPTHWISE}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["kernel_h"], a["kernel_w"], a["out_c"])
@@ -257,10 +266,17 @@ class DepthwiseConv2d(_Windowed):
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.depthwise_applies(op.attrs, kernel)
         return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.depthwise_applies(op.attrs))
 
     def scratch(self, op: Op, kernel: str) -> int:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.depthwise_scratch(op.attrs, kernel)
         return packing_mve.depthwise_scratch(op.attrs) if kernel.endswith("__mve") else 0
+
+    def over_first(self, op: Op, kernel: str) -> bool:
+        return kernel.endswith("__mve") or (kernel.endswith("__dsp") and packing_dsp.depthwise_over_first(op.attrs, kernel))
 
     def distance(self, op: Op, kernel: str) -> int | None:
         if not kernel.endswith("__ref"):
@@ -270,9 +286,6 @@ class DepthwiseConv2d(_Windowed):
             return pixelwise_distance(a)
         reach = window_reach(a)  # channel c of a pixel reads channel c only: writes trail reads by whole pixels
         return int((np.arange(reach.size) * a["out_c"] - reach).max())
-
-    def over_first(self, op: Op, kernel: str) -> bool:
-        return kernel.endswith("__mve")
 
     def distance_above(self, op: Op, kernel: str) -> int | None:
         if not kernel.endswith("__ref"):

@@ -246,11 +246,11 @@ static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s) {
       s->constant[1] != 0u || s->constant[2] != 0u) {
     return 0;
   }
-  const uint32_t window = edgec_volume(p->kernel_h, p->kernel_w, p->in_c);
-  if (window >= 0x01000000u) {
+  const uint32_t taps = edgec_volume(p->kernel_h, p->kernel_w, p->in_c);
+  if (taps >= 0x01000000u) {
     return 0;
   }
-  canonical.constant[0] = edgec_area(p->out_c, (int32_t)window);
+  canonical.constant[0] = edgec_area(p->out_c, (int32_t)taps);
   canonical.constant[1] = 4u * (uint32_t)p->out_c;
   canonical.constant[2] = 4u * (uint32_t)p->out_c;
   return edgec_conv2d_check(p, &canonical);

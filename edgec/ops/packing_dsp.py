@@ -1,0 +1,173 @@
+"""What the kernels for the DSP extension (Cortex-M4, M7, M33) need of the compiler: packed constants, scratch, overlap.
+
+csrc/kernels/dsp.h says what the bytes of a packed word mean, csrc/kernels/conv/gemm_dsp.h how the streams are walked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from edgec.ir.core import Op
+from edgec.ops.base import Packing
+
+Attributes = Mapping[str, int]
+NOTHING = np.zeros(0, np.int8)
+"""Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""
+POSITIONS = 4
+"""Output positions of a block."""
+WIDE, NARROW = "edgec_s8_conv2d_2x4c4__dsp", "edgec_s8_conv2d_2x4c4w3__dsp"
+
+
+def pack_pairs(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
+    """For each pair of channels its two biases, its two multipliers, then a word of each for every four taps.
+
+    Args:
+        weights: int8 [out, K] with K a multiple of 4, taps in the order of the kernel; bias, multiplier: int32 [out].
+
+    Returns: int32 [stream].
+    """
+    out, depth = weights.shape
+    rows = out + out % 2
+    w = np.zeros((rows, depth), np.int8)
+    w[:out] = weights
+    b, m = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
+    b[:out], m[:out] = bias.astype(np.int64) + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1), multiplier
+    words = (w.view(np.uint8) ^ np.resize(np.array([0x80, 0], np.uint8), depth)).view("<i4").reshape(rows // 2, 2, depth // 4)
+    head = np.concatenate([((b + 2**31) % 2**32 - 2**31).astype(np.int32).reshape(-1, 2), m.reshape(-1, 2)], axis=1)
+    return np.concatenate([head, words.transpose(0, 2, 1).reshape(rows // 2, -1)], axis=1).reshape(-1)
+
+
+def unpack_pairs(stream: np.ndarray, out: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The inverse of pack_pairs: int8 [out, depth], int32 [out], int32 [out]."""
+    pairs = stream.view("<i4").reshape((out + 1) // 2, 4 + depth // 2)
+    words = np.ascontiguousarray(pairs[:, 4:].reshape(-1, depth // 4, 2).transpose(0, 2, 1))
+    w = (words.view(np.uint8).reshape(-1, depth) ^ np.resize(np.array([0x80, 0], np.uint8), depth)).view(np.int8)[:out]
+    b = pairs[:, :2].reshape(-1)[:out].astype(np.int64) - 128 * w[:, 1::2].astype(np.int64).sum(axis=1)
+    return w, ((b + 2**31) % 2**32 - 2**31).astype(np.int32), pairs[:, 2:4].reshape(-1)[:out].astype(np.int32)
+
+
+def _runs(a: Attributes) -> tuple[int, int]:
+    """Bytes of a run of taps that lie side by side in the input, and the number of runs in a window."""
+    pixels = a["kernel_w"] if a["dilation_w"] == 1 else 1
+    return pixels * a["in_c"], a["kernel_h"] * (a["kernel_w"] // pixels)
+
+
+def window_order(a: Attributes) -> np.ndarray:
+    """Canonical tap at each place: whole words of each run, then what is left over of each; −1 is a zero up to a word."""
+    size, count = _runs(a)
+    taps = np.arange(size * count).reshape(count, size)
+    order = np.concatenate([taps[:, : size // 4 * 4].reshape(-1), taps[:, size // 4 * 4 :].reshape(-1)])
+    return np.concatenate([order, np.full(-len(order) % 4, -1)])
+
+
+def patch_order(a: Attributes) -> np.ndarray:
+    """Canonical tap at each place for 3×3 kernels of stride 1: four channels at a time, all their taps."""
+    return np.arange(9 * a["in_c"]).reshape(9, a["in_c"] // 4, 4).transpose(1, 0, 2).reshape(-1)
+
+
+def _conv2d_packing(name: str, order_of) -> Packing:
+    def pack(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+        weights, bias, multiplier = values
+        order = order_of(op.attrs)
+        w = weights.reshape(weights.shape[0], -1)
+        return [pack_pairs(np.where(order < 0, 0, w[:, order]).astype(np.int8), bias, multiplier), NOTHING, NOTHING]
+
+    def unpack(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+        order = order_of(op.attrs)
+        packed, bias, multiplier = unpack_pairs(np.ascontiguousarray(values[0]), op.attrs["out_c"], len(order))
+        w = np.empty((packed.shape[0], int((order >= 0).sum())), np.int8)
+        w[:, order[order >= 0]] = packed[:, order >= 0]
+        return [w, bias, multiplier]
+
+    return Packing(name, pack, unpack)
+
+
+CONV2D = {"c4": _conv2d_packing("c4", window_order), "c4w3": _conv2d_packing("c4w3", patch_order)}
+
+
+def conv2d_applies(a: Attributes, kernel: str) -> bool:
+    if a["groups"] != 1 or a["shift"] != 0:
+        return False
+    if kernel == WIDE:
+        return True
+    steps = {a[name] for name in ("stride_h", "stride_w", "dilation_h", "dilation_w")}
+    return a["kernel_h"] == a["kernel_w"] == 3 and steps == {1} and a["in_c"] % 4 == a["out_c"] % 2 == a["out_w"] % POSITIONS == 0
+
+
+def conv2d_scratch(a: Attributes, kernel: str) -> int:
+    """Bytes of unpacked inputs of a block, its corrections, and room for bytes that are not in the input as they are used."""
+    if kernel == NARROW:
+        return 16 + 37 * a["in_c"]
+    size, count = _runs(a)
+    left = (size % 4 * count + 3) // 4
+    cut = 2 * ((size + 3) // 4) if a["kernel_h"] * a["kernel_w"] > 1 else 0
+    return 4 * (POSITIONS + 2 * POSITIONS * (size // 4 * count + left) + cut + 2 * left)
+
+
+def _is_pointwise(a: Attributes) -> bool:
+    return a["kernel_h"] == a["kernel_w"] == a["stride_h"] == a["stride_w"] == 1 and (a["in_h"], a["in_w"]) == (a["out_h"], a["out_w"])
+
+
+def conv2d_distance(a: Attributes, reach: np.ndarray) -> int:
+    """Least input − output offset: a block of positions is written once it is read.
+
+    Args:
+        reach: for each position, the first input byte that it or any later one reads.
+    """
+    block = np.arange(POSITIONS, reach.size, POSITIONS)  # written: all positions before; read: from here on
+    never = -a["in_h"] * a["in_w"] * a["in_c"]
+    least = int((block * a["out_c"] - reach[block]).max()) if block.size else never
+    return max(least, 0) if _is_pointwise(a) else max(least, never)
+
+
+def conv2d_distance_above(a: Attributes) -> int | None:
+    """Least output − input offset for the kernels that run backwards: 1×1, stride 1."""
+    if not _is_pointwise(a):
+        return None
+    positions = a["out_h"] * a["out_w"]
+    block = np.arange((positions - 1) // POSITIONS * POSITIONS, 0, -POSITIONS)  # written: from here on; read: all before
+    return int((block * (a["in_c"] - a["out_c"])).max()) if block.size else -positions * a["out_c"]
+
+
+DEPTHWISE_3X3 = "edgec_s8_depthwise_conv2d_2x2c4__dsp"
+PLANE_BUDGET = 3072
+"""Bytes of two planes, unless two rows of outputs need more: csrc/kernels/conv/depthwise_dsp.h."""
+
+
+def _pack_depthwise_3x3(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    weights, bias, multiplier = values
+    rows = np.moveaxis(weights, 2, 0)[:, :, [0, 1, 1, 2]]
+    words = np.ascontiguousarray(rows).reshape(-1, 12).view("<i4")
+    return [np.concatenate([bias.reshape(-1, 1), multiplier.reshape(-1, 1), words], axis=1).astype(np.int32).reshape(-1), NOTHING, NOTHING]
+
+
+def _unpack_depthwise_3x3(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    channels = np.ascontiguousarray(values[0]).view("<i4").reshape(op.attrs["out_c"], 5)
+    rows = np.ascontiguousarray(channels[:, 2:]).view(np.int8).reshape(-1, 3, 4)[:, :, [0, 1, 3]]
+    return [np.moveaxis(rows, 0, 2), channels[:, 0].astype(np.int32), channels[:, 1].astype(np.int32)]
+
+
+DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3)}
+
+
+def depthwise_applies(a: Attributes, kernel: str) -> bool:
+    if a["shift"] != 0 or a["in_c"] != a["out_c"]:
+        return False
+    square = a["kernel_h"] == a["kernel_w"] == 3 and a["dilation_h"] == a["dilation_w"] == 1
+    return kernel == DEPTHWISE_3X3 and square and a["stride_h"] == a["stride_w"] <= 2 and a["in_c"] >= 2
+
+
+def depthwise_scratch(a: Attributes, kernel: str) -> int:
+    """Bytes of two planes of int16, padding included."""
+    stride, columns = a["stride_h"], a["stride_w"] * ((a["out_w"] + 1) // 2) + 1
+    budget_rows = PLANE_BUDGET // (8 * columns)
+    fit = 0 if budget_rows < 3 else ((budget_rows - 3) // stride + 1) // 2 * 2
+    rows = min(max(fit, 2), (a["out_h"] + 1) // 2 * 2)
+    return 8 * columns * ((rows - 1) * stride + 3)
+
+
+def depthwise_over_first(a: Attributes, kernel: str) -> bool:
+    """A channel is in its planes before its bytes are written, strip by strip."""
+    return a["out_w"] <= a["in_w"] and a["out_h"] <= a["in_h"]
