@@ -107,11 +107,17 @@ class Artifact:
 
         return quantize_port(self, x, name)
 
+    def dequantize_input(self, q: np.ndarray, name: str | None = None) -> np.ndarray:
+        """int8 input back to float32: what the network sees of a float input after its rounding."""
+        from edgec.run import dequantize_port
+
+        return dequantize_port(self, self.program.inputs, q, name)
+
     def dequantize_output(self, q: np.ndarray, name: str | None = None) -> np.ndarray:
         """int8 output to float32: (q − zero_point)·scale."""
         from edgec.run import dequantize_port
 
-        return dequantize_port(self, q, name)
+        return dequantize_port(self, self.program.outputs, q, name)
 
     def benchmark(self, n: int = 100) -> dict[str, float]:
         """Seconds per inference of n single runs on the host, the loop in C: {"min", "median", "mean", "n"}."""

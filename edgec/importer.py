@@ -160,6 +160,9 @@ def _make_static(model: ir.Model, shapes: dict[str, Sequence[int]], where: str) 
     for name in shapes:
         if name not in known:
             raise ModelError(f"shapes names {name!r}, which is not an input", where=where, why=f"inputs are {', '.join(map(str, sorted(known)))}", fix="use one of these names")
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        if value.type is not None and not isinstance(value.type, ir.TensorType):
+            raise ModelError(f"{value.name!r} is not a tensor", where=where, why=f"its type is {value.type}", fix="export the model with tensors as inputs and outputs")
     for value in model.graph.inputs:
         given = shapes.get(value.name or "")
         if value.shape is None and given is None:
