@@ -255,7 +255,7 @@ def test_declared_distance_is_exact_for_every_small_shape() -> None:
         if -size < declared <= out:
             counted += 1
             assert any(differs(1, seed) for seed in range(20)), (shape, declared)
-    assert counted > 300
+    assert counted > 250
 
 
 def overlapping(programs: list[Program], name: str) -> tuple[Program, bytes]:

@@ -17,7 +17,7 @@ from edgec.ops.base import Packing
 
 BLOCK = 16
 """Bytes of a vector."""
-COLUMN_TARGET, COLUMNS_MAX = 640, 8
+COLUMN_TARGET, COLUMNS_MAX = 640, 16
 WINDOW_MAX = 0x7FFF0
 NOTHING = np.zeros(0, np.int8)
 """Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""

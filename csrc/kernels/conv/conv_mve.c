@@ -15,7 +15,7 @@ void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_opera
 
 enum {
   COLUMN_TARGET = 640, /* bytes of scratch that columns may take where the window allows it */
-  COLUMNS_MAX = 8
+  COLUMNS_MAX = 16
 };
 
 typedef struct conv_state {
@@ -58,77 +58,161 @@ static int32_t interior_end(int32_t size, int32_t reach, int32_t pad, int32_t st
   return size + pad < reach ? 0 : edgec_clamp((size + pad - reach) / stride + 1, 0, out);
 }
 
-/* Rows of at most 16 bytes each, one after the other; the column has 16 bytes to spare behind it, the tensor has not. */
-static void gather_narrow(int8_t *to, const int8_t *from, int32_t rows, int32_t row_bytes, int32_t row_step) {
+/* The part of a window that lies inside the input: taps [top, bottom) by [left, right). */
+typedef struct clip {
+  int32_t top, bottom, left, right;
+} clip;
+
+/* Rows of at most 16 bytes, one after the other; lanes outside the input become zero_point. from: the window's first tap,
+ * which may lie outside, but no byte outside is read. The column has 16 bytes to spare behind it. */
+static void gather_narrow(const conv_state *s, int8_t *to, const int8_t *from, const clip *c) {
+  const edgec_conv2d_params *const p = s->p;
+  const int32_t row_bytes = p->kernel_w * p->in_c;
+  const int32_t row_step = p->in_w * p->in_c;
+  const int8_t *x = from + c->top * row_step;
 #if defined(__ARM_FEATURE_MVE)
+  const uint32_t lanes = ((1u << (uint32_t)(c->right * p->in_c)) - 1u) & ~((1u << (uint32_t)(c->left * p->in_c)) - 1u);
+  const int32_t inside = c->bottom - c->top;
+  const int32_t below = p->kernel_h - c->bottom;
   __asm__ volatile(
-      "vctp.8 %[n]\n"
-      "wls lr, %[rows], 2f\n"
-      "1: vpst\n"
+      "vdup.8 q1, %[zero]\n"
+      "vmsr p0, %[lanes]\n"
+      "wls lr, %[above], 2f\n"
+      "1: vstrb.8 q1, [%[to]]\n"
+      "add %[to], %[to], %[n]\n"
+      "le lr, 1b\n"
+      "2: wls lr, %[inside], 4f\n"
+      "3: vpst\n"
       "vldrbt.u8 q0, [%[from]]\n"
+      "vpsel q0, q0, q1\n"
       "vstrb.8 q0, [%[to]]\n"
       "add %[from], %[from], %[step]\n"
       "add %[to], %[to], %[n]\n"
-      "le lr, 1b\n"
-      "2:\n"
-      : [to] "+r"(to), [from] "+r"(from)
-      : [n] "r"(row_bytes), [rows] "r"(rows), [step] "r"(row_step)
-      : "q0", "lr", "memory");
+      "le lr, 3b\n"
+      "4: wls lr, %[below], 6f\n"
+      "5: vstrb.8 q1, [%[to]]\n"
+      "add %[to], %[to], %[n]\n"
+      "le lr, 5b\n"
+      "6:\n"
+      : [to] "+r"(to), [from] "+r"(x)
+      : [n] "r"(row_bytes), [above] "r"(c->top), [inside] "r"(inside), [below] "r"(below), [step] "r"(row_step), [lanes] "r"(lanes),
+        [zero] "r"(p->in_zero_point)
+      : "q0", "q1", "lr", "memory");
 #else
-  for (int32_t row = 0; row < rows; row++) {
-    edgec_mve_copy(to + row * row_bytes, from + row * row_step, row_bytes);
+  edgec_mve_fill(to, p->in_zero_point, p->kernel_h * row_bytes);
+  for (int32_t row = c->top; row < c->bottom; row++) {
+    edgec_mve_copy(to + row * row_bytes + c->left * p->in_c, x + c->left * p->in_c, (c->right - c->left) * p->in_c);
+    x += row_step;
   }
 #endif
 }
 
-static void gather_wide(int8_t *to, const int8_t *from, int32_t rows, int32_t row_bytes, int32_t row_step) {
-  for (int32_t row = 0; row < rows; row++) {
-    edgec_mve_copy(to, from, row_bytes);
-    to += row_bytes;
-    from += row_step;
+/* The same for windows of three rows that lie inside the input, count of them side by side. */
+static void gather_narrow_run(const conv_state *s, int8_t *to, const int8_t *from, int32_t count) {
+  const edgec_conv2d_params *const p = s->p;
+  const int32_t row_bytes = p->kernel_w * p->in_c;
+  const int32_t row_step = p->in_w * p->in_c;
+  const int32_t step = p->stride_w * p->in_c;
+#if defined(__ARM_FEATURE_MVE)
+  const int8_t *second = from + row_step;
+  const int8_t *third = second + row_step;
+  int8_t *to_second = to + row_bytes;
+  int8_t *to_third = to_second + row_bytes;
+  __asm__ volatile(
+      "vctp.8 %[n]\n"
+      "dls lr, %[count]\n"
+      "1: vpsttt\n"
+      "vldrbt.u8 q0, [%[from]]\n"
+      "vldrbt.u8 q1, [%[second]]\n"
+      "vldrbt.u8 q2, [%[third]]\n"
+      "vstrb.8 q0, [%[to]]\n"
+      "add %[from], %[from], %[step]\n"
+      "vstrb.8 q1, [%[to_second]]\n"
+      "add %[second], %[second], %[step]\n"
+      "vstrb.8 q2, [%[to_third]]\n"
+      "add %[third], %[third], %[step]\n"
+      "add %[to], %[to], %[padded]\n"
+      "add %[to_second], %[to_second], %[padded]\n"
+      "add %[to_third], %[to_third], %[padded]\n"
+      "le lr, 1b\n"
+      : [to] "+r"(to), [to_second] "+r"(to_second), [to_third] "+r"(to_third), [from] "+r"(from), [second] "+r"(second),
+        [third] "+r"(third)
+      : [n] "r"(row_bytes), [step] "r"(step), [padded] "r"(s->padded), [count] "r"(count)
+      : "q0", "q1", "q2", "lr", "memory");
+#else
+  for (int32_t i = 0; i < count; i++) {
+    for (int32_t row = 0; row < 3; row++) {
+      edgec_mve_copy(to + i * s->padded + row * row_bytes, from + i * step + row * row_step, row_bytes);
+    }
   }
+#endif
 }
 
-/* A window that hangs over an edge, or with dilation: tap by tap. */
-static void gather_clipped(const conv_state *s, int8_t *to, int32_t y0, int32_t x0) {
+static void gather_wide(const conv_state *s, int8_t *to, const int8_t *from, const clip *c) {
+  const edgec_conv2d_params *const p = s->p;
+  const int32_t row_bytes = p->kernel_w * p->in_c;
+  const int32_t row_step = p->in_w * p->in_c;
+  const int32_t left = c->left * p->in_c;
+  const int32_t right = c->right * p->in_c;
+  edgec_mve_fill(to, p->in_zero_point, c->top * row_bytes);
+  for (int32_t row = c->top; row < c->bottom; row++) {
+    int8_t *const at = to + row * row_bytes;
+    edgec_mve_fill(at, p->in_zero_point, left);
+    edgec_mve_copy(at + left, from + row * row_step + left, right - left);
+    edgec_mve_fill(at + right, p->in_zero_point, row_bytes - right);
+  }
+  edgec_mve_fill(to + c->bottom * row_bytes, p->in_zero_point, (p->kernel_h - c->bottom) * row_bytes);
+}
+
+/* With dilation: tap by tap. */
+static void gather_taps(const conv_state *s, int8_t *to, int32_t y0, int32_t x0) {
   const edgec_conv2d_params *const p = s->p;
   for (int32_t ky = 0; ky < p->kernel_h; ky++) {
     const int32_t iy = y0 + ky * p->dilation_h;
-    const int8_t *const row = s->input + iy * p->in_w * p->in_c;
-    if (iy < 0 || iy >= p->in_h) {
-      edgec_mve_fill(to, p->in_zero_point, p->kernel_w * p->in_c);
-      to += p->kernel_w * p->in_c;
-      continue;
-    }
     for (int32_t kx = 0; kx < p->kernel_w; kx++) {
       const int32_t ix = x0 + kx * p->dilation_w;
-      if (ix < 0 || ix >= p->in_w) {
+      if (iy < 0 || iy >= p->in_h || ix < 0 || ix >= p->in_w) {
         edgec_mve_fill(to, p->in_zero_point, p->in_c);
       } else {
-        edgec_mve_copy(to, row + ix * p->in_c, p->in_c);
+        edgec_mve_copy(to, s->input + (iy * p->in_w + ix) * p->in_c, p->in_c);
       }
       to += p->in_c;
     }
   }
 }
 
-static void gather(const conv_state *s, int8_t *to, int32_t oy, int32_t ox) {
+/* Gather windows from (oy, ox) on into free columns: their number, at least one, all of one output row. */
+static int32_t gather(const conv_state *s, int32_t oy, int32_t ox) {
   const edgec_conv2d_params *const p = s->p;
   const int32_t y0 = oy * p->stride_h - p->pad_top;
   const int32_t x0 = ox * p->stride_w - p->pad_left;
-  const int inside = oy >= s->interior_top && oy < s->interior_bottom && ox >= s->interior_left && ox < s->interior_right;
-  if (!inside || (p->dilation_w != 1 && p->kernel_w != 1)) {
-    gather_clipped(s, to, y0, x0);
-    return;
-  }
-  const int8_t *const from = s->input + (y0 * p->in_w + x0) * p->in_c;
   const int32_t row_bytes = p->kernel_w * p->in_c;
-  const int32_t row_step = p->dilation_h * p->in_w * p->in_c;
-  if (row_bytes <= EDGEC_MVE_BLOCK) {
-    gather_narrow(to, from, p->kernel_h, row_bytes, row_step);
-  } else {
-    gather_wide(to, from, p->kernel_h, row_bytes, row_step);
+  int8_t *const to = s->columns + s->columns_filled * s->padded;
+  if (p->dilation_h != 1 || p->dilation_w != 1) {
+    gather_taps(s, to, y0, x0);
+    return 1;
   }
+  /* An integer: the first tap may lie before the input, where no pointer may point. */
+  const int8_t *const from = (const int8_t *)((uintptr_t)s->input + (uintptr_t)(intptr_t)((y0 * p->in_w + x0) * p->in_c));
+  const int inside = oy >= s->interior_top && oy < s->interior_bottom && ox >= s->interior_left && ox < s->interior_right;
+  if (inside && row_bytes <= EDGEC_MVE_BLOCK && p->kernel_h == 3) {
+    const int32_t room = s->columns_max - s->columns_filled;
+    const int32_t side_by_side = s->interior_right - ox;
+    const int32_t count = room < side_by_side ? room : side_by_side;
+    gather_narrow_run(s, to, from, count);
+    return count;
+  }
+  clip c;
+  c.top = edgec_clamp(-y0, 0, p->kernel_h);
+  c.bottom = edgec_clamp(p->in_h - y0, c.top, p->kernel_h);
+  c.left = edgec_clamp(-x0, 0, p->kernel_w);
+  c.right = edgec_clamp(p->in_w - x0, c.left, p->kernel_w);
+  if (row_bytes <= EDGEC_MVE_BLOCK) {
+    gather_narrow(s, to, from, &c);
+  } else {
+    gather_wide(s, to, from, &c);
+  }
+  return 1;
 }
 
 /* How the engine walks a window: along a column in scratch, a pixel, or three rows of the tensor. */
@@ -236,10 +320,10 @@ void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *opera
       position += run;
       ox += run;
     } else {
-      gather(&s, s.columns + s.columns_filled * s.padded, oy, ox);
-      s.columns_filled++;
-      position++;
-      ox++;
+      const int32_t gathered = gather(&s, oy, ox);
+      s.columns_filled += gathered;
+      position += gathered;
+      ox += gathered;
       if (s.columns_filled == s.columns_max) {
         flush(&s, position);
       }
