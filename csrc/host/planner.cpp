@@ -68,6 +68,8 @@ void run_filling(const void *params, uint8_t *const *operands) {
 
 constexpr size_t resident_bytes = 640 * 1024;  // up to here every value has bytes of its own, and borders are written once
 
+constexpr int weights_in_l1 = 24 * 1024;  // bytes of a block of weights that stay in the first cache beside the activations
+
 class Planner {
  public:
   Planner(const Model &model, const edgec_host_tier &tier, bool tracing) : model_(model), tier_(tier), tracing_(tracing) {}
@@ -535,12 +537,15 @@ class Planner {
     bool is_last;
   };
 
-  // The cost model: cycles of a tile are its dot products (at least what their latency or the loads of weights take) and its
-  // epilogue, times the tiles; a tile may be wider than what is left of the channels.
+  // The cost model: cycles of a tile are its dot products (at least what their latency or the loads take, one a cycle from L1,
+  // half a one where a block of weights does not stay there) and its epilogue, times the tiles; a tile may be wider than what
+  // is left of the channels.
   static double tile_cost(const edgec_host_tile &tile, int positions, int dwords) {
     const double tiles = (positions + tile.rows - 1) / tile.rows;
     const double registers = static_cast<double>(tile.rows * tile.registers) / tile.halves;
-    const double dots = std::max({registers, tile.registers + tile.rows / 2.0, 4.0});
+    const bool in_l1 = dwords * tile.registers * 64 <= weights_in_l1;
+    const double loads = tile.registers * (in_l1 ? 1.0 : 2.0) + tile.rows;
+    const double dots = std::max({registers + 0.15 * tile.registers, loads, 4.0});
     return tiles * (dwords * (dots + 0.3) + 4.0 * registers + 14.0);
   }
 
