@@ -22,18 +22,18 @@ def paragraphs(text: str | None) -> str:
 
 
 def table() -> str:
-    """One part an opcode: code, arity, parameter fields in order, constants, kernels."""
+    """One part an opcode: code, arity, parameter fields in order, constants, reference kernel."""
     parts = []
     for code, operator in sorted(BY_CODE.items()):
         constants = ", ".join(f"`{role}` {dtype}" for role, dtype in zip(operator.roles, operator.role_dtypes, strict=True)) or "none"
-        kernels = ", ".join(f"`{k.symbol}` ({k.id:#06x})" for k in all_kernels() if k.opcode == operator.opcode)
+        reference = next(k for k in all_kernels() if k.id == code << 8)
         lines = [
             f"#### {code} · `{operator.opcode}`\n",
             f"{paragraphs(type(operator).__doc__).strip()}\n",
             f"- ONNX: {', '.join(operator.onnx) or 'none; made by lowering'}. Input tensors: {operator.arity}.",
             f"- Parameters ({len(operator.fields)} words): {', '.join(f'`{f}`' for f in operator.fields)}.",
             f"- Constants: {constants}.",
-            f"- Kernels: {kernels}.\n",
+            f"- Reference kernel: `{reference.symbol}` ({reference.id:#06x}).\n",
         ]
         parts.append("\n".join(lines))
     return "\n".join(parts)
