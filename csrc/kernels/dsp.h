@@ -86,6 +86,39 @@ static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero
   return result;
 }
 
+/* Halfwords (low of a, low of b), and (high of a, high of b). */
+static inline uint32_t edgec_pack_low(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+
+static inline uint32_t edgec_pack_high(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(b), "r"(a));
+  return result;
+}
+
+/* Both halfwords saturated to int8. */
+static inline uint32_t edgec_saturate_halves(uint32_t word) {
+  uint32_t result;
+  __asm__("ssat16 %0, #8, %1" : "=r"(result) : "r"(word));
+  return result;
+}
+
+/* acc + one halfword of a times one of b: both low, both high. */
+static inline int32_t edgec_smlabb(uint32_t a, uint32_t b, int32_t acc) {
+  int32_t result;
+  __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
+  return result;
+}
+
+static inline int32_t edgec_smlatt(uint32_t a, uint32_t b, int32_t acc) {
+  int32_t result;
+  __asm__("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
+  return result;
+}
+
 static inline int32_t edgec_ssat8(int32_t value) {
   int32_t result;
   __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(value));
@@ -122,6 +155,22 @@ static inline int32_t edgec_smlad(uint32_t a, uint32_t b, int32_t acc) {
 static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero_point) {
   const int64_t product = (int64_t)acc * multiplier + INT64_C(0x80000000);
   return (int32_t)((uint32_t)(product >> 32) + (uint32_t)zero_point);
+}
+
+static inline uint32_t edgec_pack_low(uint32_t a, uint32_t b) { return (b << 16) | (a & 0xffffu); }
+
+static inline uint32_t edgec_pack_high(uint32_t a, uint32_t b) { return (b & 0xffff0000u) | (a >> 16); }
+
+static inline uint32_t edgec_saturate_halves(uint32_t word) {
+  return edgec_pair(edgec_clamp(edgec_half(word, 0), INT8_MIN, INT8_MAX), edgec_clamp(edgec_half(word, 1), INT8_MIN, INT8_MAX));
+}
+
+static inline int32_t edgec_smlabb(uint32_t a, uint32_t b, int32_t acc) {
+  return (int32_t)((uint32_t)acc + (uint32_t)(edgec_half(a, 0) * edgec_half(b, 0)));
+}
+
+static inline int32_t edgec_smlatt(uint32_t a, uint32_t b, int32_t acc) {
+  return (int32_t)((uint32_t)acc + (uint32_t)(edgec_half(a, 1) * edgec_half(b, 1)));
 }
 
 static inline int32_t edgec_ssat8(int32_t value) { return edgec_clamp(value, INT8_MIN, INT8_MAX); }

@@ -279,6 +279,8 @@ class DepthwiseConv2d(_Windowed):
         return kernel.endswith("__mve") or (kernel.endswith("__dsp") and packing_dsp.depthwise_over_first(op.attrs, kernel))
 
     def distance(self, op: Op, kernel: str) -> int | None:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.depthwise_distance(op.attrs, kernel, window_reach(op.attrs))
         if not kernel.endswith("__ref"):
             return None
         a = op.attrs

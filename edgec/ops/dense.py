@@ -8,7 +8,7 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
-from edgec.ops import packing_mve
+from edgec.ops import packing_dsp, packing_mve
 from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
 from edgec.ops.conv import check_epilogue, epilogue, exact_matmul
 from edgec.ops.layout import physical_positions
@@ -22,7 +22,7 @@ class Dense(Operator):
     fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift")
     roles = ("weights", "bias", "multiplier")
     role_dtypes = ("int8", "int32", "int32")
-    packings = {"c1": CANONICAL, "c16": packing_mve.DENSE_ROWS}
+    packings = {"c1": CANONICAL, "c16": packing_mve.DENSE_ROWS, "c4": packing_dsp.DENSE_ROWS}
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
@@ -47,12 +47,16 @@ class Dense(Operator):
         return bounds_of_dot(constants[0], constants[1])
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.dense_applies(op.attrs)
         return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.dense_applies(op.attrs))
 
     def scratch(self, op: Op, kernel: str) -> int:
         return packing_mve.dense_scratch(op.attrs) if kernel.endswith("__mve") else 0
 
     def distance(self, op: Op, kernel: str) -> int | None:
+        if kernel.endswith("__dsp"):
+            return packing_dsp.dense_distance(op.attrs)
         if kernel.endswith("__mve"):
             return packing_mve.dense_distance(op.attrs)
         if not kernel.endswith("__ref"):

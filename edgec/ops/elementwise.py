@@ -12,6 +12,8 @@ from edgec.ops.base import Operator, single
 from edgec.ops.movement import expand
 from edgec.ops.product import broadcast_order, lower_scalar, operands
 
+INT16_MAX = 32767
+
 
 class Add(Operator):
     """y = clamp((a·Ma + b·Mb + C) >> n); |Ma|, |Mb| ≤ 32767, so that one SMLAD or vpmaddwd does it."""
@@ -34,6 +36,9 @@ class Add(Operator):
         return None
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if kernel.endswith("__dsp"):  # sums must fit 16 bits once they are shifted
+            low, high = self.accumulator_bounds(op, ())
+            return self.opcode == "add" and -INT16_MAX <= low >> op.attrs["shift"] and high >> op.attrs["shift"] < INT16_MAX
         return kernel.endswith(("__ref", "__mve"))
 
     def golden(self, op, inputs, constants):

@@ -20,32 +20,41 @@ POSITIONS = 4
 WIDE, NARROW = "edgec_s8_conv2d_2x4c4__dsp", "edgec_s8_conv2d_2x4c4w3__dsp"
 
 
-def pack_pairs(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
-    """For each pair of channels its two biases, its two multipliers, then a word of each for every four taps.
+def _wrapped(values: np.ndarray) -> np.ndarray:
+    """int64 modulo 2^32 as int32."""
+    return ((values + 2**31) % 2**32 - 2**31).astype(np.int32)
+
+
+def pack_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, channels: int, multipliers_last: bool = False) -> np.ndarray:
+    """For each block of channels its biases, its multipliers, then a word of each channel for every four taps.
 
     Args:
         weights: int8 [out, K] with K a multiple of 4, taps in the order of the kernel; bias, multiplier: int32 [out].
+        channels: of a block; zeros fill the last one. multipliers_last: behind the words instead.
 
     Returns: int32 [stream].
     """
     out, depth = weights.shape
-    rows = out + out % 2
+    rows = -(-out // channels) * channels
     w = np.zeros((rows, depth), np.int8)
     w[:out] = weights
     b, m = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
     b[:out], m[:out] = bias.astype(np.int64) + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1), multiplier
-    words = (w.view(np.uint8) ^ np.resize(np.array([0x80, 0], np.uint8), depth)).view("<i4").reshape(rows // 2, 2, depth // 4)
-    head = np.concatenate([((b + 2**31) % 2**32 - 2**31).astype(np.int32).reshape(-1, 2), m.reshape(-1, 2)], axis=1)
-    return np.concatenate([head, words.transpose(0, 2, 1).reshape(rows // 2, -1)], axis=1).reshape(-1)
+    words = (w.view(np.uint8) ^ np.resize(np.array([0x80, 0], np.uint8), depth)).view("<i4").reshape(-1, channels, depth // 4)
+    parts = [_wrapped(b).reshape(-1, channels), m.reshape(-1, channels), words.transpose(0, 2, 1).reshape(rows // channels, depth // 4 * channels)]
+    return np.concatenate([parts[0], parts[2], parts[1]] if multipliers_last else parts, axis=1).reshape(-1)
 
 
-def unpack_pairs(stream: np.ndarray, out: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The inverse of pack_pairs: int8 [out, depth], int32 [out], int32 [out]."""
-    pairs = stream.view("<i4").reshape((out + 1) // 2, 4 + depth // 2)
-    words = np.ascontiguousarray(pairs[:, 4:].reshape(-1, depth // 4, 2).transpose(0, 2, 1))
+def unpack_rows(
+    stream: np.ndarray, out: int, depth: int, channels: int, multipliers_last: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The inverse of pack_rows, of raw bytes: int8 [out, depth], int32 [out], int32 [out]."""
+    blocks = np.ascontiguousarray(stream).view("<i4").reshape(-(-out // channels), channels * (2 + depth // 4))
+    words, m = (blocks[:, channels:-channels], blocks[:, -channels:]) if multipliers_last else (blocks[:, 2 * channels :], blocks[:, channels : 2 * channels])
+    words = np.ascontiguousarray(words.reshape(-1, depth // 4, channels).transpose(0, 2, 1))
     w = (words.view(np.uint8).reshape(-1, depth) ^ np.resize(np.array([0x80, 0], np.uint8), depth)).view(np.int8)[:out]
-    b = pairs[:, :2].reshape(-1)[:out].astype(np.int64) - 128 * w[:, 1::2].astype(np.int64).sum(axis=1)
-    return w, ((b + 2**31) % 2**32 - 2**31).astype(np.int32), pairs[:, 2:4].reshape(-1)[:out].astype(np.int32)
+    b = blocks[:, :channels].reshape(-1)[:out].astype(np.int64) - 128 * w[:, 1::2].astype(np.int64).sum(axis=1)
+    return w, _wrapped(b), m.reshape(-1)[:out].astype(np.int32)
 
 
 def _runs(a: Attributes) -> tuple[int, int]:
@@ -72,11 +81,11 @@ def _conv2d_packing(name: str, order_of) -> Packing:
         weights, bias, multiplier = values
         order = order_of(op.attrs)
         w = weights.reshape(weights.shape[0], -1)
-        return [pack_pairs(np.where(order < 0, 0, w[:, order]).astype(np.int8), bias, multiplier), NOTHING, NOTHING]
+        return [pack_rows(np.where(order < 0, 0, w[:, order]).astype(np.int8), bias, multiplier, 2), NOTHING, NOTHING]
 
     def unpack(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
         order = order_of(op.attrs)
-        packed, bias, multiplier = unpack_pairs(np.ascontiguousarray(values[0]), op.attrs["out_c"], len(order))
+        packed, bias, multiplier = unpack_rows(values[0], op.attrs["out_c"], len(order), 2)
         w = np.empty((packed.shape[0], int((order >= 0).sum())), np.int8)
         w[:, order[order >= 0]] = packed[:, order >= 0]
         return [w, bias, multiplier]
@@ -155,12 +164,16 @@ DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3)}
 def depthwise_applies(a: Attributes, kernel: str) -> bool:
     if a["shift"] != 0 or a["in_c"] != a["out_c"]:
         return False
+    if kernel != DEPTHWISE_3X3:
+        return True
     square = a["kernel_h"] == a["kernel_w"] == 3 and a["dilation_h"] == a["dilation_w"] == 1
-    return kernel == DEPTHWISE_3X3 and square and a["stride_h"] == a["stride_w"] <= 2 and a["in_c"] >= 2
+    return square and a["stride_h"] == a["stride_w"] <= 2 and a["in_c"] >= 2
 
 
 def depthwise_scratch(a: Attributes, kernel: str) -> int:
     """Bytes of two planes of int16, padding included."""
+    if kernel != DEPTHWISE_3X3:
+        return 0
     stride, columns = a["stride_h"], a["stride_w"] * ((a["out_w"] + 1) // 2) + 1
     budget_rows = PLANE_BUDGET // (8 * columns)
     fit = 0 if budget_rows < 3 else ((budget_rows - 3) // stride + 1) // 2 * 2
@@ -170,4 +183,61 @@ def depthwise_scratch(a: Attributes, kernel: str) -> int:
 
 def depthwise_over_first(a: Attributes, kernel: str) -> bool:
     """A channel is in its planes before its bytes are written, strip by strip."""
-    return a["out_w"] <= a["in_w"] and a["out_h"] <= a["in_h"]
+    return kernel == DEPTHWISE_3X3 and a["out_w"] <= a["in_w"] and a["out_h"] <= a["in_h"]
+
+
+def depthwise_distance(a: Attributes, kernel: str, reach: np.ndarray) -> int | None:
+    """Least input − output offset of the direct kernel: two positions at a time, four channels of both read, then written.
+
+    Args:
+        reach: for each position, the first input byte that it or any later one reads.
+    """
+    if kernel == DEPTHWISE_3X3:
+        return None
+    first = np.arange(0, reach.size, 2)
+    last = np.minimum(first + 1, reach.size - 1)
+    return int((last * a["out_c"] - reach[first]).max())
+
+
+BLOCK = 8
+"""Output features of a block of dense; the rest go in pairs."""
+
+
+def _pack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    weights, bias, multiplier = values
+    depth = -(-weights.shape[1] // 4) * 4
+    w = np.zeros((weights.shape[0], depth), np.int8)
+    w[:, : weights.shape[1]] = weights
+    whole = weights.shape[0] // BLOCK * BLOCK
+    blocks = pack_rows(w[:whole], bias[:whole], multiplier[:whole], BLOCK, multipliers_last=True)
+    return [np.concatenate([blocks, pack_rows(w[whole:], bias[whole:], multiplier[whole:], 2)]), NOTHING, NOTHING]
+
+
+def _unpack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    out, inputs = op.attrs["out_features"], op.attrs["in_features"]
+    depth, whole = -(-inputs // 4) * 4, out // BLOCK * BLOCK
+    at = whole * (8 + depth)
+    blocks = unpack_rows(values[0][:at], whole, depth, BLOCK, multipliers_last=True)
+    pairs = unpack_rows(values[0][at:], out - whole, depth, 2)
+    w, b, m = (np.concatenate(parts) for parts in zip(blocks, pairs, strict=True))
+    return [w[:, :inputs], b, m]
+
+
+DENSE_ROWS = Packing("c4", _pack_dense, _unpack_dense)
+
+
+def dense_applies(a: Attributes) -> bool:
+    return a["shift"] == 0 and a["in_features"] >= 4
+
+
+def dense_distance(a: Attributes) -> int:
+    """Least input − output offset. A row is read again for every block, which is written once it is read."""
+    rows, inputs, outputs = a["rows"], a["in_features"], a["out_features"]
+    last_block = (outputs % BLOCK - 1) % 2 + 1 if outputs % BLOCK else BLOCK
+    row = np.arange(rows)
+    needed = [-rows * inputs]
+    if outputs > last_block:
+        needed.append(int((row * (outputs - inputs)).max()) + outputs - last_block)
+    if rows > 1:
+        needed.append(int((row[1:] * (outputs - inputs)).max()))
+    return max(needed)

@@ -33,7 +33,7 @@ class _Pool(Operator):
         return None
 
     def distance(self, op: Op, kernel: str) -> int | None:
-        if not kernel.endswith(("__ref", "__mve")):
+        if not kernel.endswith(("__ref", "__mve", "__dsp")):
             return None
         a = op.attrs
         reach = window_reach(dict(a) | {"in_c": a["channels"]})
@@ -108,6 +108,8 @@ class AveragePool2d(_Pool):
         return super().check(op, inputs, outputs, constants) or check_epilogue(a)
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if kernel.endswith("__dsp"):
+            return op.attrs["kernel_h"] * op.attrs["kernel_w"] <= 256
         return super().applies(op, kernel) or (kernel.endswith("__mve") and op.attrs["kernel_h"] * op.attrs["kernel_w"] <= 255)
 
     def golden(self, op, inputs, constants):

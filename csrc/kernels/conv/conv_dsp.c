@@ -4,12 +4,14 @@
  * edgec/ops/packing_dsp.py counts on that. 1x1 convolutions of stride 1 go backwards where the output lies above the input.
  */
 #include "conv.h"
+#include "depthwise_any_dsp.h"
 #include "depthwise_dsp.h"
 #include "gemm_dsp.h"
 
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8_depthwise_conv2d_2x4c1__dsp(const void *params, const edgec_operands *operands);
 
 /* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left
  * over of each, then zeros up to a word. */
@@ -284,6 +286,15 @@ void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operan
   depthwise_3x3(params, operands);
 }
 
+void edgec_s8_depthwise_conv2d_2x4c1__dsp(const void *params, const edgec_operands *operands) {
+  depthwise_any(params, operands);
+}
+
+static int check_depthwise_any(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  return edgec_depthwise_conv2d_check(p, s) && p->in_c == p->out_c && p->shift == 0;
+}
+
 static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
   edgec_sizes canonical = *s;
@@ -303,3 +314,5 @@ const edgec_kernel edgec_s8_conv2d_2x4c4__dsp_kernel = {0x0110, 1, edgec_s8_conv
 const edgec_kernel edgec_s8_conv2d_2x4c4w3__dsp_kernel = {0x0111, 1, edgec_s8_conv2d_2x4c4w3__dsp, check_conv2d_3x3};
 const edgec_kernel edgec_s8_depthwise_conv2d_2x2c4__dsp_kernel = {0x0210, 1, edgec_s8_depthwise_conv2d_2x2c4__dsp,
                                                                   check_depthwise_3x3};
+const edgec_kernel edgec_s8_depthwise_conv2d_2x4c1__dsp_kernel = {0x0211, 1, edgec_s8_depthwise_conv2d_2x4c1__dsp,
+                                                                  check_depthwise_any};

@@ -1,0 +1,209 @@
+/* dense with the DSP extension: eight output features at a time straight from the row, then the rest in pairs.
+ *
+ * Weights, in constant[0]: for each eight features their biases, eight words (dsp.h) for every four inputs, their multipliers;
+ * then for each pair of the rest its biases, its multipliers, two words for every four inputs. Inputs and features are padded
+ * with zeros. The row is unpacked again for every block: that is 5 instructions in 33, and a row of unpacked inputs would take
+ * more RAM than the layer itself.
+ */
+#include "../dsp.h"
+#include "dense.h"
+
+void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operands);
+
+enum { BLOCK = 8 };
+
+/* Blocks of one row; one member a word, in the order of the assembly's stack frame. */
+typedef struct row_blocks {
+  const int8_t *x, *x_end; /* whole words of the row */
+  uintptr_t entry;         /* of the assembly */
+  int32_t zero_point;
+  int8_t *y;
+  const int8_t *y_end;
+  int32_t correction; /* of the even inputs, the same for every feature */
+  int32_t has_tail;
+  uint32_t tail; /* the bytes behind the last whole word, padded with zeros */
+  const uint32_t *weights;
+} row_blocks;
+
+#if EDGEC_DSP
+
+/* All blocks from y to y_end; returns the weights behind them. */
+const uint32_t *edgec_dsp_dense(const row_blocks *r);
+
+#define DENSE_TWO(a, b)          \
+  "ldrd r4, r5, [r0], #8\n"      \
+  "smlad " a ", r4, r2, " a "\n" \
+  "smlad " b ", r5, r2, " b "\n" \
+  "sxtb16 r4, r4, ror #8\n"      \
+  "sxtb16 r5, r5, ror #8\n"      \
+  "smlad " a ", r4, r3, " a "\n" \
+  "smlad " b ", r5, r3, " b "\n"
+
+/* Four inputs to eight features: 33 instructions, 132 bytes. */
+#define DENSE_STEP               \
+  "ldr.w r2, [r1], #4\n"         \
+  "rev16.w r3, r2\n"             \
+  "sxtb16.w r2, r2\n"            \
+  "eor.w r3, r3, #0x00800080\n"  \
+  "eor.w r3, r3, #0xff00ff00\n"  \
+  DENSE_TWO("r6", "r7") DENSE_TWO("r8", "r9") DENSE_TWO("r10", "r11") DENSE_TWO("r12", "lr")
+
+#define DENSE_FINISH(acc, m, at)   \
+  "smmlar " acc ", " acc ", " m ", r1\n" \
+  "ssat " acc ", #8, " acc "\n"    \
+  "strb " acc ", [r2, #" at "]\n"
+
+/* Frame: x 0, x_end 4, entry 8, zero_point 12, y 16, y_end 20, correction 24, has_tail 28, tail 32, weights 36. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense)
+        "push {r4-r11, lr}\n"
+        "sub sp, sp, #40\n"
+        "ldmia.w r0, {r1-r10}\n"
+        "stmia.w sp, {r1-r10}\n"
+        "mov r0, r10\n"
+        "subs r2, r2, r1\n" /* 4 * words */
+        "lsrs r2, r2, #2\n"
+        "negs r2, r2\n"
+        "and r2, r2, #3\n"
+        "adr r3, 2f\n"
+        "movs r4, #132\n"
+        "mla r2, r2, r4, r3\n"
+        "adds r2, r2, #1\n"
+        "str r2, [sp, #8]\n"
+        "1:\n"
+        "ldmia.w r0!, {r6-r12, lr}\n"
+        "ldr r2, [sp, #24]\n"
+        "ldr r1, [sp]\n"
+        "add r6, r6, r2\n"
+        "add r7, r7, r2\n"
+        "add r8, r8, r2\n"
+        "add r9, r9, r2\n"
+        "add r10, r10, r2\n"
+        "add r11, r11, r2\n"
+        "add r12, r12, r2\n"
+        "add lr, lr, r2\n"
+        "ldr pc, [sp, #8]\n"
+        ".p2align 2\n"
+        "2:\n" DENSE_STEP DENSE_STEP DENSE_STEP DENSE_STEP
+        "ldr r2, [sp, #4]\n"
+        "cmp r1, r2\n"
+        "bne.w 2b\n"
+        "ldr r2, [sp, #28]\n"
+        "cmp r2, #0\n"
+        "beq 3f\n"
+        "add r1, sp, #32\n" DENSE_STEP
+        "3:\n"
+        "ldr r1, [sp, #12]\n"
+        "ldr r2, [sp, #16]\n"
+        "ldmia r0!, {r3, r4, r5}\n"
+        DENSE_FINISH("r6", "r3", "0") DENSE_FINISH("r7", "r4", "1") DENSE_FINISH("r8", "r5", "2")
+        "ldmia r0!, {r3, r4, r5, r6, r7}\n"
+        DENSE_FINISH("r9", "r3", "3") DENSE_FINISH("r10", "r4", "4") DENSE_FINISH("r11", "r5", "5")
+        DENSE_FINISH("r12", "r6", "6") DENSE_FINISH("lr", "r7", "7")
+        "adds r2, r2, #8\n"
+        "ldr r3, [sp, #20]\n"
+        "str r2, [sp, #16]\n"
+        "cmp r2, r3\n"
+        "bne.w 1b\n"
+        "add sp, sp, #40\n"
+        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_dense));
+
+#else
+
+static const uint32_t *edgec_dsp_dense(const row_blocks *r) {
+  const uint32_t *w = r->weights;
+  for (int8_t *y = r->y; y != r->y_end; y += BLOCK) {
+    int32_t acc[BLOCK];
+    for (int32_t i = 0; i < BLOCK; i++) {
+      acc[i] = edgec_wrapping_add((int32_t)*w++, r->correction);
+    }
+    const int32_t words = (int32_t)(r->x_end - r->x) / 4;
+    for (int32_t k = 0; k < words + r->has_tail; k++) {
+      const uint32_t word = k == words ? r->tail : edgec_load_word(r->x + 4 * k);
+      for (int32_t i = 0; i < BLOCK; i++) {
+        acc[i] = edgec_smlad(*w, edgec_sxtb16(word), acc[i]);
+        acc[i] = edgec_smlad(edgec_sxtb16_high(*w++), edgec_odd(word), acc[i]);
+      }
+    }
+    for (int32_t i = 0; i < BLOCK; i++) {
+      y[i] = (int8_t)edgec_ssat8(edgec_smmlar(acc[i], (int32_t)*w++, r->zero_point));
+    }
+  }
+  return w;
+}
+
+#endif
+
+/* The features behind the last block, `count` of them. */
+static void run_pairs(const row_blocks *r, const uint32_t *w, int8_t *y, int32_t count) {
+  for (int32_t n = 0; n < count; n += 2) {
+    const uint32_t *const head = w;
+    const int8_t *x = r->x;
+    int32_t a = edgec_wrapping_add((int32_t)head[0], r->correction);
+    int32_t b = edgec_wrapping_add((int32_t)head[1], r->correction);
+    w += 4;
+    for (int32_t tail = 0; tail <= r->has_tail; tail++) {
+      const int8_t *const end = tail ? (const int8_t *)(&r->tail + 1) : r->x_end;
+      for (x = tail ? (const int8_t *)&r->tail : x; x != end; x += 4) {
+        const uint32_t word = edgec_load_word(x);
+        const uint32_t even = edgec_sxtb16(word);
+        const uint32_t odd = edgec_odd(word);
+        a = edgec_smlad(w[0], even, a);
+        b = edgec_smlad(w[1], even, b);
+        a = edgec_smlad(edgec_sxtb16_high(w[0]), odd, a);
+        b = edgec_smlad(edgec_sxtb16_high(w[1]), odd, b);
+        w += 2;
+      }
+    }
+    y[n] = (int8_t)edgec_ssat8(edgec_smmlar(a, (int32_t)head[2], r->zero_point));
+    if (n + 1 < count) {
+      y[n + 1] = (int8_t)edgec_ssat8(edgec_smmlar(b, (int32_t)head[3], r->zero_point));
+    }
+  }
+}
+
+void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operands) {
+  const edgec_dense_params *const p = params;
+  const int32_t left = p->in_features % 4;
+  const int32_t blocks = p->out_features / BLOCK;
+  int8_t *y = operands->output[0];
+  for (int32_t row = 0; row < p->rows; row++) {
+    row_blocks r;
+    r.x = operands->input[0] + row * p->in_features;
+    r.x_end = r.x + p->in_features - left;
+    r.entry = 0;
+    r.zero_point = p->out_zero_point;
+    r.y = y;
+    r.y_end = y + BLOCK * blocks;
+    r.has_tail = left != 0;
+    r.tail = 0;
+    r.weights = operands->constant[0];
+    memcpy(&r.tail, r.x_end, (size_t)left);
+    r.correction = edgec_smlad(edgec_sxtb16(r.tail), EDGEC_EVEN_CORRECTION, 0);
+    for (const int8_t *x = r.x; x != r.x_end; x += 4) {
+      r.correction = edgec_smlad(edgec_sxtb16(edgec_load_word(x)), EDGEC_EVEN_CORRECTION, r.correction);
+    }
+    run_pairs(&r, blocks != 0 ? edgec_dsp_dense(&r) : r.weights, y + BLOCK * blocks, p->out_features - BLOCK * blocks);
+    y += p->out_features;
+  }
+  edgec_clamp_bytes(operands->output[0], p->rows * p->out_features, p->clamp_min, p->clamp_max);
+}
+
+static int check_dense(const void *params, const edgec_sizes *s) {
+  const edgec_dense_params *const p = params;
+  edgec_sizes canonical = *s;
+  if (s->param_count != sizeof *p / 4 || p->shift != 0 || !edgec_within(p->in_features, 4, 0xfffff) ||
+      !edgec_within(p->out_features, 1, 0xfffff) || s->constant[1] != 0u || s->constant[2] != 0u) {
+    return 0;
+  }
+  const uint64_t words = ((uint32_t)p->in_features + 3u) / 4u;
+  const uint64_t channels = ((uint32_t)p->out_features + 1u) & ~1u;
+  if (s->constant[0] != channels * 4u * (words + 2u)) {
+    return 0;
+  }
+  canonical.constant[0] = edgec_area(p->out_features, p->in_features);
+  canonical.constant[1] = 4u * (uint32_t)p->out_features;
+  canonical.constant[2] = 4u * (uint32_t)p->out_features;
+  return edgec_dense_check(p, &canonical);
+}
+
+const edgec_kernel edgec_s8_dense_8x1c4__dsp_kernel = {0x0310, 1, edgec_s8_dense_8x1c4__dsp, check_dense};
