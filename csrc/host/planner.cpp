@@ -512,6 +512,8 @@ class Planner {
         c.bias = packed.bias;
         c.multiplier = packed.multiplier;
         c.channels = std::min(until - first, part.blocks * part.tile->registers * tier_.lanes);
+        c.out_runs = out.kind == tier_.kind && lie_side_by_side(out_offset, *part.tile, c.channels);
+        c.residual_runs = node.residual >= 0 && lie_side_by_side(residual_offset, *part.tile, c.channels);
         c.pair_bytes = in.offset(0, w.stride_w) - in.offset(0, 0);
         c.q = node.q;
         c.q.narrow = narrow;
@@ -529,6 +531,26 @@ class Planner {
   static int expanded_weight(const Node &node, const int8_t *weights, int channel, int tap, int c) {
     const int per_input = node.out_view.c / node.window.in_c;
     return channel / per_input == c ? weights[tap * node.out_view.c + channel] : 0;
+  }
+
+  // Whether a whole register of results always goes to bytes in a row: then tiles need not be stored position by position.
+  bool lie_side_by_side(const std::vector<int32_t> &offset, const edgec_host_tile &tile, int channels) const {
+    const int each = tile.registers * tier_.lanes / tile.halves;  // channels of a position in the tile
+    const int at_once = tier_.group * tier_.lanes / each, positions = static_cast<int>(offset.size());
+    if (tier_.kind != EDGEC_KIND_U8 || channels < each || at_once < 2) {
+      return false;
+    }
+    for (int done = 0; done < positions; done += tile.rows) {
+      const int tile_first = std::min(done, positions - tile.rows);
+      for (int p = tile_first; p + at_once <= tile_first + tile.rows; p += at_once) {
+        for (int i = 1; i < at_once; i++) {
+          if (offset[static_cast<size_t>(p + i)] != offset[static_cast<size_t>(p)] + i * each) {
+            return false;
+          }
+        }
+      }
+    }
+    return true;
   }
 
   struct Part {

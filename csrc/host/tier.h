@@ -35,6 +35,7 @@ struct edgec_host_conv {
   const int32_t *bias;            // [block][NV][lanes]
   const int32_t *multiplier;      // [block][NV][2][lanes]
   int32_t channels;               // elements stored for each position, over all blocks
+  int32_t out_runs, residual_runs;  // nonzero: positions of a tile whose results fill a register lie side by side in the output, in the residual
   int32_t pair_bytes;             // from a position to the next, for tiles with two positions in a register
   edgec_host_requantize q;
 };

@@ -152,16 +152,17 @@ static void gather_wide(const conv_state *s, int8_t *to, const int8_t *from, con
   const edgec_conv2d_params *const p = s->p;
   const int32_t row_bytes = p->kernel_w * p->in_c;
   const int32_t row_step = p->in_w * p->in_c;
-  const int32_t left = c->left * p->in_c;
-  const int32_t right = c->right * p->in_c;
-  edgec_mve_fill(to, p->in_zero_point, c->top * row_bytes);
-  for (int32_t row = c->top; row < c->bottom; row++) {
-    int8_t *const at = to + row * row_bytes;
-    edgec_mve_fill(at, p->in_zero_point, left);
-    edgec_mve_copy(at + left, from + row * row_step + left, right - left);
-    edgec_mve_fill(at + right, p->in_zero_point, row_bytes - right);
+  const int32_t bytes = (c->right - c->left) * p->in_c;
+  if (bytes * (c->bottom - c->top) != s->window) {
+    edgec_mve_fill(to, p->in_zero_point, s->window);
   }
-  edgec_mve_fill(to + c->bottom * row_bytes, p->in_zero_point, (p->kernel_h - c->bottom) * row_bytes);
+  to += c->top * row_bytes + c->left * p->in_c;
+  from += c->top * row_step + c->left * p->in_c;
+  for (int32_t row = c->top; row < c->bottom; row++) {
+    edgec_mve_copy(to, from, bytes);
+    to += row_bytes;
+    from += row_step;
+  }
 }
 
 /* With dilation: tap by tap. */

@@ -91,32 +91,47 @@ static int plan_patches(const edgec_depthwise_conv2d_params *p, patch_plan *plan
   return plan->band * p->out_w * p->out_c <= 0xffff;
 }
 
-/* One patch: where it starts in the plane, and where its outputs go, counted from the first output of the band. */
-static void place_patch(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, int32_t index, uint32_t *patch,
-                        uint16_t *outputs) {
-  const int32_t last = divide_up(plan->band, plan->down) * plan->patches_across - 1;
-  const int32_t i = index < last ? index : last;
-  const int32_t oy = edgec_clamp(i / plan->patches_across * plan->down, 0, at_least(plan->band - plan->down, 0));
-  const int32_t ox = edgec_clamp(i % plan->patches_across * plan->across, 0, at_least(p->out_w - plan->across, 0));
-  *patch = (uint32_t)(oy * p->stride_h * plan->stride + ox * p->stride_w);
-  for (int32_t n = 0; n < plan->outputs; n++) {
-    const int32_t y = edgec_clamp(oy + n / plan->across % plan->down, 0, p->out_h - 1);
-    const int32_t x = edgec_clamp(ox + n % plan->across, 0, p->out_w - 1);
-    outputs[n] = (uint16_t)((y * p->out_w + x) * p->out_c);
+/* Where the outputs of a patch go, counted from its first. A layer may have fewer outputs than a patch: then some coincide. */
+static void place_outputs(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, uint16_t *places, int32_t *records) {
+  for (int32_t n = 0; n < 4; n++) {
+    const int32_t y = edgec_clamp(n / plan->across % plan->down, 0, p->out_h - 1);
+    const int32_t x = edgec_clamp(n % plan->across, 0, p->out_w - 1);
+    places[n] = (uint16_t)((y * p->out_w + x) * p->out_c);
+    records[n] = plan->lead - (y * p->stride_h * plan->columns + x * p->stride_w);
   }
 }
 
-static void fill_table(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, void *table) {
-  uint16_t outputs[8];
-  for (int32_t group = 0; group < plan->groups; group++) {
-    const int32_t patches = 8 / plan->outputs;
-    uint32_t *const patch = plan->outputs == 4 ? ((edgec_mve_group4 *)table)[group].patch : ((edgec_mve_group2 *)table)[group].patch;
-    uint16_t *const place = plan->outputs == 4 ? ((edgec_mve_group4 *)table)[group].place : ((edgec_mve_group2 *)table)[group].place;
-    for (int32_t i = 0; i < patches; i++) {
-      place_patch(p, plan, group * patches + i, &patch[i], &outputs[i * plan->outputs]);
+/* Patches of a band in order; the last group is filled up with the last patch. base: added to the patches' offsets. */
+static void fill_table(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, const uint16_t *places, uint32_t base,
+                       void *table) {
+  const int32_t last_y = at_least(plan->band - plan->down, 0);
+  const int32_t last_x = at_least(p->out_w - plan->across, 0);
+  const int32_t row_bytes = p->out_w * p->out_c;
+  const int32_t last = plan->groups * 8;
+  uint32_t *patch = table;
+  uint16_t *place = (uint16_t *)(void *)(patch + 8 / plan->outputs);
+  int32_t oy = 0;
+  int32_t ox = 0;
+  for (int32_t at = 0; at < last; at += plan->outputs) {
+    const int32_t half = at % 8; /* outputs 0-3 of a group go to even places, 4-7 to odd ones */
+    uint16_t *to = place + (half < 4 ? 2 * half : 2 * half - 7);
+    const int32_t output = oy * row_bytes + ox * p->out_c;
+    *patch++ = base + (uint32_t)(oy * p->stride_h * plan->stride + ox * p->stride_w);
+    for (int32_t n = 0; n < plan->outputs; n++) {
+      *to = (uint16_t)(output + places[n]);
+      to += 2;
     }
-    for (int32_t i = 0; i < 8; i++) {
-      place[i] = outputs[i % 2 * 4 + i / 2];
+    if (half + plan->outputs == 8) {
+      patch = (uint32_t *)(void *)(place + 8);
+      place = (uint16_t *)(void *)(patch + 8 / plan->outputs);
+    }
+    if (ox < last_x) {
+      ox = ox + plan->across < last_x ? ox + plan->across : last_x;
+    } else if (oy < last_y) {
+      ox = 0;
+      oy = oy + plan->down < last_y ? oy + plan->down : last_y;
+    } else {
+      /* stay */
     }
   }
 }
@@ -134,8 +149,18 @@ void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_opera
   int8_t *const plane = operands->scratch;
   void *const table = plane + plan.plane_bytes;
   uint16_t *const map = plan.map_bytes == 0 ? NULL : (uint16_t *)(void *)(plane + plan.plane_bytes + plan.table_bytes);
+  uint16_t places[4];
   edgec_mve_fill(plane, p->in_zero_point, plan.plane_bytes);
-  fill_table(p, &plan, table);
+  place_outputs(p, &plan, places, job.record);
+  job.plane = plane;
+  uint32_t base = 0u;
+#if defined(__ARM_FEATURE_MVE)
+  if (plan.bands == 1) {
+    base = (uint32_t)(uintptr_t)plane;
+    job.plane = NULL;
+  }
+#endif
+  fill_table(p, &plan, places, base, table);
 
   const int32_t rows = pixels_inside(p->in_h, plan.height, p->pad_top);
   const int32_t columns = pixels_inside(p->in_w, plan.stride, p->pad_left);
@@ -157,25 +182,29 @@ void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_opera
   job.bands = plan.bands;
   job.band_input = plan.step * p->stride_h * plan.stride;
   job.band_output = plan.step * p->out_w * p->out_c;
-  job.plane = plane;
   job.shift = p->shift;
   job.outputs = plan.outputs;
   job.pixel = p->in_c;
   if (map != NULL && columns == p->in_w) {
-    for (int32_t i = 0; i < rows * columns; i++) {
-      map[i] = (uint16_t)(i / columns * plan.stride + i % columns);
+    uint16_t *to = map;
+    for (int32_t y = 0; y < rows; y++) {
+      for (int32_t x = 0; x < columns; x++) {
+        *to++ = (uint16_t)(y * plan.stride + x);
+      }
     }
     job.map = map;
     job.columns = rows * columns;
   }
-  for (int32_t n = 0; n < 4; n++) {
-    const int32_t y = edgec_clamp(n / plan.across % plan.down, 0, p->out_h - 1);
-    const int32_t x = edgec_clamp(n % plan.across, 0, p->out_w - 1);
-    job.record[n] = plan.lead - (y * p->stride_h * plan.columns + x * p->stride_w);
-  }
   const int32_t lanes = ((plan.down - 1) * p->stride_h + p->kernel_h) * plan.columns;
+  int32_t column = 0;
+  int32_t row = 0;
   for (int32_t i = 0; i < EDGEC_MVE_BLOCK; i++) {
-    job.gather[i] = (uint8_t)(i < lanes ? i / plan.columns * plan.stride + i % plan.columns : 0);
+    job.gather[i] = (uint8_t)(i < lanes ? row + column : 0);
+    column++;
+    if (column == plan.columns) {
+      column = 0;
+      row += plan.stride;
+    }
   }
   for (int32_t i = 0; i < 8; i++) {
     job.lanes[i] = (uint16_t)(i * p->in_c);

@@ -97,13 +97,15 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "lsrs r2, r2, #2\n"           \
   "strd r2, r4, [sp, #8]\n"
 
-#define PAIRS_START             \
-  "ldrd r3, r5, [r0, #52]\n"    \
-  "ldr r7, [r0, #60]\n"         \
-  "10:\n"                       \
+#define PAIRS_CHANNELS          \
   "ldrd r1, r11, [sp, #32]\n"   \
   "20:\n"                       \
   "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}\n"
+
+#define PAIRS_START             \
+  "ldrd r3, r5, [r0, #52]\n"    \
+  "ldr r7, [r0, #60]\n"         \
+  "10:\n" PAIRS_CHANNELS
 
 #define PAIRS_WALK              \
   "ldr r9, [sp, #8]\n"          \
@@ -112,6 +114,51 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   ".rept 4\n" PAIRS_BLOCK ".endr\n" \
   "subs r9, r9, #1\n"           \
   "bgt 30b\n"
+
+/* A quarter of a block: one channel's weights, and that channel of the first window. */
+#define PAIRS_QUARTER(weights, offset, sum, window) \
+  "vldrw.u32 " weights ", [r1" offset "\n"          \
+  "vmladava.s8 " sum ", " window ", " weights "\n"
+
+#define PAIRS_SECOND(window)            \
+  "vmladava.s8 r8, " window ", q0\n"    \
+  "vmladava.s8 r10, " window ", q1\n"   \
+  "vmladava.s8 r12, " window ", q2\n"   \
+  "vmladava.s8 lr, " window ", q3\n"
+
+#define PAIRS_QUARTERS(window)                   \
+  PAIRS_QUARTER("q0", "], #64", "r0", window)    \
+  PAIRS_QUARTER("q1", ", #-48]", "r2", window)   \
+  PAIRS_QUARTER("q2", ", #-32]", "r4", window)   \
+  PAIRS_QUARTER("q3", ", #-16]", "r6", window)
+
+#define PAIRS_START_SINGLE      \
+  "ldrd r3, r5, [r0, #52]\n"    \
+  "ldr r7, [r0, #60]\n"         \
+  "10:\n"                       \
+  "vldrb.u8 q4, [r3]\n"         \
+  "vldrb.u8 q5, [r5]\n"
+
+#define PAIRS_BLOCK_SINGLE PAIRS_QUARTERS("q4") PAIRS_SECOND("q5")
+
+/* r5 is the step between rows here, counted from the end of the second window's row. */
+#define PAIRS_START_16          \
+  "ldr r3, [r0, #52]\n"         \
+  "ldr r7, [r0, #60]\n"         \
+  "ldr r2, [r0, #4]\n"          \
+  "ldr r5, [r0, #12]\n"         \
+  "subs r2, r2, #16\n"          \
+  "subs r5, r5, #16\n"          \
+  "str r2, [sp, #4]\n"          \
+  "10:\n"
+
+/* A block of the second window is the next block of the first. */
+#define PAIRS_BLOCK_16(window, next) PAIRS_QUARTERS(window) "vldrb.u8 " next ", [r3], #16\n" PAIRS_SECOND(next)
+
+#define PAIRS_ROW_16 \
+  "vldrb.u8 q4, [r3], #16\n" PAIRS_BLOCK_16("q4", "q5") PAIRS_BLOCK_16("q5", "q4") PAIRS_BLOCK_16("q4", "q5")
+
+#define PAIRS_WALK_16 PAIRS_ROW_16 "add r3, r3, r5\n" PAIRS_ROW_16 "add r3, r3, r5\n" PAIRS_ROW_16
 
 #define PAIRS_ROW(label)        \
   "ldr r9, [sp, #8]\n"          \
@@ -127,15 +174,17 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 
 #define PAIRS_WALK_ROWS PAIRS_ROW("31") PAIRS_HOP PAIRS_ROW("32") PAIRS_HOP PAIRS_ROW("33")
 
-#define PAIRS_GATHER            \
+/* Accumulators to q0 and q1, multipliers to q2, zero_point to r0. One of four texts steps the input pointers back. */
+#define PAIRS_GATHER(first, second) \
   "vmov q0[2], q0[0], r0, r4\n" \
   "vldrw.u32 q2, [r1], #16\n"   \
   "vmov q0[3], q0[1], r2, r6\n" \
   "ldrd r0, r2, [sp]\n"         \
-  "vmov q1[2], q1[0], r8, r12\n" \
-  "add r3, r3, r2\n"            \
-  "vmov q1[3], q1[1], r10, lr\n" \
-  "add r5, r5, r2\n"
+  "vmov q1[2], q1[0], r8, r12\n" first \
+  "vmov q1[3], q1[1], r10, lr\n" second
+
+#define PAIRS_FIRST_BACK "add r3, r3, r2\n"
+#define PAIRS_SECOND_BACK "add r5, r5, r2\n"
 
 #define PAIRS_SHIFT             \
   "ldr r2, [sp, #112]\n"        \
@@ -166,38 +215,48 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vpst\n"                      \
   "vstrbt.16 q0, [r7, q7]\n"
 
-#define PAIRS_LEAVE             \
-  "subs r11, r11, #8\n"         \
-  "add r7, r7, #4\n"            \
-  "bgt 20b\n"                   \
-  "ldrd r0, r2, [sp, #40]\n"    \
-  "ldr r4, [sp, #48]\n"         \
-  "add r3, r3, r0\n"            \
-  "add r5, r5, r0\n"            \
-  "add r7, r7, r2\n"            \
-  "subs r4, r4, #1\n"           \
-  "str r4, [sp, #48]\n"         \
-  "bgt 10b\n"                   \
-  "add sp, sp, #128\n"          \
-  "vpop {d8-d15}\n"             \
+/* To the next block of channels, or to the next pair, or out. */
+#define PAIRS_NEXT(again, second) \
+  "subs r11, r11, #8\n"          \
+  "add r7, r7, #4\n"             \
+  "bgt 20b\n"                    \
+  "ldrd r0, r2, [sp, #40]\n"     \
+  "ldr r4, [sp, #48]\n"          \
+  "add r3, r3, r0\n" second      \
+  "add r7, r7, r2\n"             \
+  "subs r4, r4, #1\n"            \
+  "str r4, [sp, #48]\n"          \
+  "bgt " again "\n"              \
+  "add sp, sp, #128\n"           \
+  "vpop {d8-d15}\n"              \
   "pop {r4-r11, pc}\n"
+
+#define PAIRS_LEAVE PAIRS_NEXT("10b", "add r5, r5, r0\n")
 
 #define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, const edgec_mve_pairs *job, text)
 
 /* Clamp bounds are int8's own and channels come in fours. */
-PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
 /* Any number of channels. */
-PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 /* Any number of channels, any clamp, any layer shift. */
-PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER PAIRS_SHIFT PAIRS_REQUANTIZE
+PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
                                   PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
-/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
-PAIRS_FUNCTION(pairs_rows_plain, PAIRS_ENTER PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+/* Windows of one block: both stay in q4 and q5 for all channels. */
+PAIRS_FUNCTION(pairs_single, PAIRS_ENTER PAIRS_START_SINGLE PAIRS_CHANNELS PAIRS_BLOCK_SINGLE PAIRS_GATHER("", "") PAIRS_REQUANTIZE
+                                 PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
-PAIRS_FUNCTION(pairs_rows_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER PAIRS_SHIFT PAIRS_REQUANTIZE
+/* Three rows of three blocks, the second window one block after the first: 16 channels and a stride of one. */
+PAIRS_FUNCTION(pairs_rows_16, PAIRS_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16 PAIRS_GATHER(PAIRS_FIRST_BACK, "") PAIRS_REQUANTIZE
+                                  PAIRS_SATURATE PAIRS_STORE PAIRS_NEXT("10b", ""))
+
+/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
+PAIRS_FUNCTION(pairs_rows_plain, PAIRS_ENTER PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+
+PAIRS_FUNCTION(pairs_rows_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
                                        PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
@@ -205,6 +264,8 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
   if (job->rows == 3) {
     if (general || job->channels % 8 != 0) {
       edgec_mve_pairs_rows_general(job);
+    } else if (job->blocks == 3 && job->second - job->first == EDGEC_MVE_BLOCK) {
+      edgec_mve_pairs_rows_16(job);
     } else {
       edgec_mve_pairs_rows_plain(job);
     }
@@ -212,6 +273,8 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
     edgec_mve_pairs_general(job);
   } else if (job->channels % 8 != 0) {
     edgec_mve_pairs_tail(job);
+  } else if (job->blocks == 1) {
+    edgec_mve_pairs_single(job);
   } else {
     edgec_mve_pairs_plain(job);
   }

@@ -45,7 +45,7 @@ typedef struct edgec_mve_patches {
   int32_t bands;           /* 60 */
   int32_t band_input;      /* 64: plane bytes from one band to the next */
   int32_t band_output;     /* 68: the same of the output */
-  const int8_t *plane;     /* 72 */
+  const int8_t *plane;     /* 72: NULL where the table has addresses, not offsets */
   int32_t shift;           /* 76: layer shift */
   int32_t record[4];       /* 80: where in a record the weight vector of each output starts */
   uint16_t lanes[8];       /* 96: input offsets of eight pixels */
@@ -150,7 +150,9 @@ typedef char edgec_assert_patches_layout[sizeof(edgec_mve_patches) == 184 ? 1 : 
   "vmov " vector "[3], " vector "[1], r6, r10\n" \
   "vadd.i32 " vector ", " vector ", r11\n"
 
-#define PATCHES_FOURS PATCHES_LOAD_2 PATCHES_SUMS_4("r0") PATCHES_TO("q5") PATCHES_SUMS_4("r2") PATCHES_TO("q4")
+#define PATCHES_FOURS_AT PATCHES_SUMS_4("r0") PATCHES_TO("q5") PATCHES_SUMS_4("r2") PATCHES_TO("q4")
+
+#define PATCHES_FOURS PATCHES_LOAD_2 PATCHES_FOURS_AT
 
 #define PATCHES_TWOS PATCHES_SUMS_2_2 PATCHES_TO("q5") PATCHES_SUMS_2_2 PATCHES_TO("q4")
 
@@ -200,6 +202,9 @@ typedef char edgec_assert_patches_layout[sizeof(edgec_mve_patches) == 184 ? 1 : 
 #define PATCHES_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, edgec_mve_patches *job, text)
 
 PATCHES_FUNCTION(patches_4_plain, PATCHES_COPY PATCHES_SETUP PATCHES_FOURS PATCHES_REQUANTIZE PATCHES_SATURATE PATCHES_STORE)
+/* One band: the table has addresses. */
+PATCHES_FUNCTION(patches_4_single, PATCHES_COPY PATCHES_SETUP "ldrd r0, r2, [r3], #8\n" PATCHES_FOURS_AT PATCHES_REQUANTIZE PATCHES_SATURATE
+                                       PATCHES_STORE)
 PATCHES_FUNCTION(patches_4_general, PATCHES_COPY PATCHES_SETUP PATCHES_FOURS PATCHES_SHIFT PATCHES_REQUANTIZE PATCHES_CLAMP PATCHES_STORE)
 PATCHES_FUNCTION(patches_2_plain, PATCHES_COPY PATCHES_SETUP PATCHES_TWOS PATCHES_REQUANTIZE PATCHES_SATURATE PATCHES_STORE)
 PATCHES_FUNCTION(patches_2_general, PATCHES_COPY PATCHES_SETUP PATCHES_TWOS PATCHES_SHIFT PATCHES_REQUANTIZE PATCHES_CLAMP PATCHES_STORE)
@@ -207,7 +212,9 @@ PATCHES_FUNCTION(patches_2_general, PATCHES_COPY PATCHES_SETUP PATCHES_TWOS PATC
 static void edgec_mve_run_patches(edgec_mve_patches *job) {
   const int plain = job->low[0] == INT8_MIN && job->high[0] == INT8_MAX && job->shift == 0;
   if (job->outputs == 4) {
-    if (plain) {
+    if (plain && job->plane == NULL) {
+      edgec_mve_patches_4_single(job);
+    } else if (plain) {
       edgec_mve_patches_4_plain(job);
     } else {
       edgec_mve_patches_4_general(job);

@@ -5,19 +5,19 @@
 namespace {
 
 // As multiply(), for MR pairs of neighbouring positions and up to half a register of channels: one position in each half.
-template <int MR> EDGEC_INLINE void multiply_pairs(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, V (&acc)[MR]) {
+template <int MR> EDGEC_INLINE void multiply_pairs(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, V (&acc)[MR][1]) {
   const uint8_t *x[MR];
   const uint8_t *w = c.weights;
   unroll<MR>([&](auto m) EDGEC_LAMBDA {
     x[m] = input + in_offset[2 * m];
-    acc[m] = Simd::load(c.bias);
+    acc[m][0] = Simd::load(c.bias);
   });
   for (int32_t s = 0; s < c.segments; s++) {
     const uint8_t *const end = w + c.segment_dwords * Simd::bytes;
     intptr_t at = c.segment_offset[s], next = at + c.pair_bytes;
     do {
       const V weights = Simd::load(w);
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot(acc[m], Simd::broadcast_halves(x[m] + at, x[m] + next), weights); });
+      unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot(acc[m][0], Simd::broadcast_halves(x[m] + at, x[m] + next), weights); });
       at += 4;
       next += 4;
       w += Simd::bytes;
@@ -33,17 +33,28 @@ template <int MR> __attribute__((noinline)) void conv_pairs(const void *params, 
   const int32_t count = c.channels;
   for (int32_t done = 0; done < c.positions;) {
     const int32_t p = done + 2 * MR <= c.positions ? done : c.positions - 2 * MR;
-    V acc[MR];
+    V acc[MR][1];
     multiply_pairs<MR>(c, operands[0], c.in_offset + p, acc);
+    if (__builtin_expect(e.narrow, 1)) {
+      e.scale<true>(acc, c.multiplier);
+    } else {
+      e.scale<false>(acc, c.multiplier);
+    }
     unroll<MR / 4>([&](auto g) EDGEC_LAMBDA {
-      const int32_t *const M = c.multiplier;
       const int32_t *const out = c.out_offset + p + 8 * g;
-      V q = Simd::permute32(order, e.requantize(acc[4 * g], acc[4 * g + 1], acc[4 * g + 2], acc[4 * g + 3], M, M, M, M));
+      const auto pack = [&](auto is_narrow) EDGEC_LAMBDA {
+        return e.pack<decltype(is_narrow)::value != 0>(acc[4 * g][0], acc[4 * g + 1][0], acc[4 * g + 2][0], acc[4 * g + 3][0]);
+      };
+      V q = Simd::permute32(order, __builtin_expect(e.narrow, 1) ? pack(Index<1>()) : pack(Index<0>()));
       if (__builtin_expect(c.q.add != 0, 0)) {
         const int32_t *const other = c.residual_offset + p + 8 * g;
         q = e.with_residual(q, gather_halves(operands[2], other));
       }
-      scatter_halves(operands[1], out, e.stored(q), count);
+      if (c.out_runs) {
+        Simd::store(operands[1] + out[0], e.stored(q));
+      } else {
+        scatter_halves(operands[1], out, e.stored(q), count);
+      }
     });
     done = p + 2 * MR;
   }

@@ -7,15 +7,14 @@
 namespace {
 
 // Requantize the accumulators of a tile, add the residual, store: `count` bytes a position.
-template <int MR, int NV>
-EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, const V (&acc)[MR][NV], const int32_t *multiplier, int32_t count,
+template <bool is_narrow, int MR, int NV>
+EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, V (&acc)[MR][NV], const int32_t *multiplier, int32_t count,
                          uint8_t *output, const int32_t *out_offset, const uint8_t *residual, const int32_t *residual_offset, V order) {
-  constexpr int step = 2 * Simd::lanes;
+  e.scale<is_narrow>(acc, multiplier);
   if constexpr (NV >= 4) {
     unroll<MR>([&](auto m) EDGEC_LAMBDA {
       unroll<NV / 4>([&](auto b) EDGEC_LAMBDA {
-        const int32_t *const M = multiplier + 4 * b * step;
-        V q = e.requantize(acc[m][4 * b], acc[m][4 * b + 1], acc[m][4 * b + 2], acc[m][4 * b + 3], M, M + step, M + 2 * step, M + 3 * step);
+        V q = e.pack<is_narrow>(acc[m][4 * b], acc[m][4 * b + 1], acc[m][4 * b + 2], acc[m][4 * b + 3]);
         const int32_t left = count - b * Simd::bytes;
         if (__builtin_expect(c.q.add != 0, 0)) {
           q = e.with_residual(q, Simd::load(residual + residual_offset[m] + b * Simd::bytes));
@@ -37,15 +36,19 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, const V (&
         constexpr int position = decltype(g)::value * at_once + decltype(j)::value / NV;
         return acc[position < MR ? position : MR - 1][decltype(j)::value % NV];
       };
-      const auto M = [&](int j) EDGEC_LAMBDA { return multiplier + (j % NV) * step; };
-      V q = e.requantize(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>()), M(0), M(1), M(2), M(3));
-      q = Simd::permute32(order, q);
-      constexpr int first = decltype(g)::value * at_once;
+      V q = Simd::permute32(order, e.pack<is_narrow>(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>())));
+      constexpr int first = decltype(g)::value * at_once, there = MR - first < at_once ? MR - first : at_once;
       if (__builtin_expect(c.q.add != 0, 0)) {
-        q = e.with_residual(q, gather<at_once, pieces>(residual, residual_offset + first, MR - first));
+        const V other = there == at_once && c.residual_runs ? Simd::load(residual + residual_offset[first])
+                                                            : gather<at_once, pieces>(residual, residual_offset + first, there);
+        q = e.with_residual(q, other);
       }
       q = e.stored(q);
-      scatter<at_once, pieces, (MR - first < at_once ? MR - first : at_once)>(output, out_offset + first, q, count);
+      if (there == at_once && c.out_runs) {
+        Simd::store(output + out_offset[first], q);
+      } else {
+        scatter<at_once, pieces, there>(output, out_offset + first, q, count);
+      }
     });
   }
 }
@@ -81,7 +84,11 @@ template <int MR, int NV> __attribute__((noinline)) void conv(const void *params
       const int32_t p = done + MR <= c.positions ? done : c.positions - MR;  // the last tile overlaps the one before it
       V acc[MR][NV];
       multiply<MR, NV>(c, operands[0], c.in_offset + p, weights, bias, acc);
-      finish<MR, NV>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+      if (__builtin_expect(e.narrow, 1)) {
+        finish<true>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+      } else {
+        finish<false>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+      }
       done = p + MR;
     }
   }

@@ -36,16 +36,8 @@ struct RingBlock {
     Simd::dot(acc[0][j], t, Simd::load(w + (k * 8 + j) * Simd::bytes));
     Simd::dot(acc[1][j], t, Simd::load(w + (k * 8 + 4 + j) * Simd::bytes));
   }
-  EDGEC_INLINE void finish(const Epilogue &e, const int32_t *M, uint8_t *output, intptr_t row_bytes, int32_t left) const {
-    constexpr int step = 2 * Simd::lanes;
-    unroll<2>([&](auto r) EDGEC_LAMBDA {
-      const V q = e.stored(e.requantize(acc[r][0], acc[r][1], acc[r][2], acc[r][3], M, M + step, M + 2 * step, M + 3 * step));
-      if (left >= Simd::bytes) {
-        Simd::store(output + r * row_bytes, q);
-      } else {
-        Simd::store_head(output + r * row_bytes, q, left);
-      }
-    });
+  EDGEC_INLINE void finish(const Epilogue &e, const int32_t *M, uint8_t *output, intptr_t row_bytes, int32_t left) {
+    store_rows(e, acc, M, output, row_bytes, left);
   }
 };
 

@@ -15,11 +15,32 @@ EDGEC_INLINE Interleaved interleave(V r0, V r1, V r2, V r3) {
   return {{Simd::low16(a, c), Simd::high16(a, c), Simd::low16(b, d), Simd::high16(b, d)}};
 }
 
+// A block of NR rows: requantized, stored, `left` bytes of it at most.
+template <bool is_narrow, int NR>
+EDGEC_INLINE void store_rows_as(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
+  e.scale<is_narrow>(acc, multiplier);
+  unroll<NR>([&](auto r) EDGEC_LAMBDA {
+    const V q = e.stored(e.pack<is_narrow>(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
+    if (__builtin_expect(left >= Simd::bytes, 1)) {
+      Simd::store(output + r * row_bytes, q);
+    } else {
+      Simd::store_head(output + r * row_bytes, q, left);
+    }
+  });
+}
+template <int NR>
+EDGEC_INLINE void store_rows(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
+  if (__builtin_expect(e.narrow, 1)) {
+    store_rows_as<true>(e, acc, multiplier, output, row_bytes, left);
+  } else {
+    store_rows_as<false>(e, acc, multiplier, output, row_bytes, left);
+  }
+}
+
 // NR output rows from the same input rows.
 template <int NR> __attribute__((noinline)) void depthwise(const void *params, uint8_t *const *operands) {
   const edgec_host_depthwise &d = *static_cast<const edgec_host_depthwise *>(params);
   const Epilogue e(d.q);
-  constexpr int step = 2 * Simd::lanes;
   const int32_t taps = d.groups * d.columns;
   for (int32_t done = 0; done < d.rows;) {
     const int32_t row = done + NR <= d.rows ? done : d.rows - NR;
@@ -30,7 +51,7 @@ template <int NR> __attribute__((noinline)) void depthwise(const void *params, u
     for (int32_t at = 0; at < d.row_elements; at += Simd::bytes) {
       const uint8_t *w = d.weights + static_cast<intptr_t>(phase) * taps * (NR * 4 * Simd::bytes);
       const int32_t *const bias = d.bias + phase * 4 * Simd::lanes;
-      const int32_t *const M = d.multiplier + phase * 4 * step;
+      const int32_t *const M = d.multiplier + phase * 8 * Simd::lanes;
       V acc[NR][4];
       unroll<4>([&](auto j) EDGEC_LAMBDA {
         const V b = Simd::load(bias + j * Simd::lanes);
@@ -49,16 +70,7 @@ template <int NR> __attribute__((noinline)) void depthwise(const void *params, u
           w += NR * 4 * Simd::bytes;
         }
       }
-      const int32_t left = d.row_elements - at;
-      unroll<NR>([&](auto r) EDGEC_LAMBDA {
-        const V q = e.stored(e.requantize(acc[r][0], acc[r][1], acc[r][2], acc[r][3], M, M + step, M + 2 * step, M + 3 * step));
-        uint8_t *const to = output + r * static_cast<intptr_t>(d.out_row_bytes) + at;
-        if (left >= Simd::bytes) {
-          Simd::store(to, q);
-        } else {
-          Simd::store_head(to, q, left);
-        }
-      });
+      store_rows(e, acc, M, output + at, d.out_row_bytes, d.row_elements - at);
       phase = phase + 1 == d.period ? 0 : phase + 1;
     }
   }

@@ -21,37 +21,34 @@ struct Epilogue {
                                                     128u * static_cast<uint32_t>(q.add_other)))),
         add_low(Simd::set8(q.add_low)), add_high(Simd::set8(q.add_high)), shift(q.shift), narrow(q.narrow), add(q.add), add_shift(q.add_shift) {}
 
-  // Two times lanes products, high halves: floor(acc * M / 2^32), M as stored.
-  EDGEC_INLINE static V scaled(V acc, const int32_t *multiplier) {
-    const V even = Simd::mul_even(acc, Simd::load(multiplier));
-    const V odd = Simd::mul_even(Simd::odd_to_even(acc), Simd::load(multiplier + Simd::lanes));
-    return Simd::high_halves(even, odd);
-  }
-  EDGEC_INLINE V rounded(V acc, const int32_t *multiplier) const {
-    const V even = Simd::add64(Simd::mul_even(acc, Simd::load(multiplier)), round);
-    const V odd = Simd::add64(Simd::mul_even(Simd::odd_to_even(acc), Simd::load(multiplier + Simd::lanes)), round);
-    return Simd::high_halves(even, odd);
-  }
-  EDGEC_INLINE V shifted(V acc) const { return Simd::shift_left32(Simd::min32(Simd::max32(acc, shift_low), shift_high), shift); }
-
-  // Four accumulators to one register of int8 q: byte 16 l + 4 j + i is element i of lane l of accumulator j.
-  // multipliers of accumulator j: m[j].
-  EDGEC_INLINE V requantize(V a0, V a1, V a2, V a3, const int32_t *m0, const int32_t *m1, const int32_t *m2, const int32_t *m3) const {
+  // Multiplies a tile of accumulators in place: NV registers of channels, all the MR positions before the next load of multipliers.
+  // Afterwards lanes hold floor(acc * M / 2^32) of the stored M: with is_narrow twice the result and one bit more, else the result.
+  template <bool is_narrow, int MR, int NV> EDGEC_INLINE void scale(V (&acc)[MR][NV], const int32_t *multiplier) const {
     if (__builtin_expect(shift != 0, 0)) {
-      a0 = shifted(a0);
-      a1 = shifted(a1);
-      a2 = shifted(a2);
-      a3 = shifted(a3);
+      unroll<MR * NV>([&](auto i) EDGEC_LAMBDA {
+        V &a = acc[i / NV][i % NV];
+        a = Simd::shift_left32(Simd::min32(Simd::max32(a, shift_low), shift_high), shift);
+      });
     }
-    V words0, words1;
-    if (__builtin_expect(narrow != 0, 1)) {
-      words0 = Simd::pack32(scaled(a0, m0), scaled(a1, m1));
-      words1 = Simd::pack32(scaled(a2, m2), scaled(a3, m3));
+    unroll<NV>([&](auto n) EDGEC_LAMBDA {
+      const V even = Simd::load(multiplier + n * (2 * Simd::lanes)), odd = Simd::load(multiplier + n * (2 * Simd::lanes) + Simd::lanes);
+      unroll<MR>([&](auto m) EDGEC_LAMBDA {
+        V high = Simd::mul_even(Simd::odd_to_even(acc[m][n]), odd), low = Simd::mul_even(acc[m][n], even);
+        if constexpr (!is_narrow) {
+          high = Simd::add64(high, round);
+          low = Simd::add64(low, round);
+        }
+        acc[m][n] = Simd::high_halves(low, high);
+      });
+    });
+  }
+
+  // Four scaled accumulators to one register of clamped int8 q: byte 16 l + 4 j + i is element i of lane l of accumulator j.
+  template <bool is_narrow> EDGEC_INLINE V pack(V a0, V a1, V a2, V a3) const {
+    V words0 = Simd::pack32(a0, a1), words1 = Simd::pack32(a2, a3);
+    if constexpr (is_narrow) {
       words0 = Simd::halve16(Simd::adds16(words0, zero16));
       words1 = Simd::halve16(Simd::adds16(words1, zero16));
-    } else {
-      words0 = Simd::pack32(rounded(a0, m0), rounded(a1, m1));
-      words1 = Simd::pack32(rounded(a2, m2), rounded(a3, m3));
     }
     return Simd::min8(Simd::max8(Simd::pack16(words0, words1), low), high);
   }
