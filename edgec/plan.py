@@ -108,7 +108,9 @@ def _pack(program: Program, kernels: Sequence[Kernel], buffers: Sequence[Buffer]
 
 def _bound_by(program: Program, buffers: Sequence[Buffer], steps: Sequence[int], plan: Plan) -> str:
     step = max(range(len(steps)), key=lambda i: steps[i]) - 1
-    where = "the inputs" if step < 0 else "the outputs" if step >= len(program.ops) else f"{program.ops[step].opcode} {program.ops[step].name}"
+    where = (
+        "the inputs" if step < 0 else "the outputs" if step >= len(program.ops) else f"{program.ops[step].opcode} {program.ops[step].name}"
+    )
     alive = sorted((b for b in buffers if b.start <= step <= b.end), key=lambda b: (-b.nbytes, b.start))
     parts = [f"{'scratch' if b.is_scratch else b.name} {b.nbytes}" for b in alive]
     text = f"{where}: {' + '.join(parts)}"

@@ -49,9 +49,20 @@ def build(sources: Sequence[Path], *, flags: Sequence[str] = (*WARNINGS, "-O2"),
         return library
     with tempfile.TemporaryDirectory(dir=folder) as work:
         kernels = Path(work) / "kernels.inc"
-        kernels.write_text("".join(f"EDGEC_KERNEL({k.id:#06x}, {k.opcode}, {k.packing}, {k.isa}, {k.symbol}, {k.family})\n" for k in reference_kernels()))
+        kernels.write_text(
+            "".join(f"EDGEC_KERNEL({k.id:#06x}, {k.opcode}, {k.packing}, {k.isa}, {k.symbol}, {k.family})\n" for k in reference_kernels())
+        )
         made = Path(work) / "library.so"
-        command = [program, *FLAGS, *flags, f"-I{csrc / 'runtime'}", f'-DEDGEC_KERNELS_INC="{kernels}"', *map(str, sources), "-o", str(made)]
+        command = [
+            program,
+            *FLAGS,
+            *flags,
+            f"-I{csrc / 'runtime'}",
+            f'-DEDGEC_KERNELS_INC="{kernels}"',
+            *map(str, sources),
+            "-o",
+            str(made),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
         made.replace(library)
@@ -73,7 +84,12 @@ def library() -> ctypes.CDLL:
 class Operands(ctypes.Structure):
     """edgec_operands of kernel.h."""
 
-    _fields_ = [("input", ctypes.c_void_p * 2), ("output", ctypes.c_void_p * 1), ("constant", ctypes.c_void_p * 3), ("scratch", ctypes.c_void_p)]
+    _fields_ = [
+        ("input", ctypes.c_void_p * 2),
+        ("output", ctypes.c_void_p * 1),
+        ("constant", ctypes.c_void_p * 3),
+        ("scratch", ctypes.c_void_p),
+    ]
 
 
 class KernelDescriptor(ctypes.Structure):

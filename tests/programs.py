@@ -30,7 +30,9 @@ class Builder:
         self.tensors[name] = Tensor(name, shape, scale=0.05, zero_point=zero)
         return name
 
-    def _op(self, opcode: str, inputs: tuple[str, ...], shape: tuple[int, ...], attrs: dict[str, int], constants=(), zero_point=None) -> str:
+    def _op(
+        self, opcode: str, inputs: tuple[str, ...], shape: tuple[int, ...], attrs: dict[str, int], constants=(), zero_point=None
+    ) -> str:
         name = f"{opcode}_{len(self.ops)}"
         output = self._tensor(f"t{len(self.ops)}", shape, zero_point)
         operator = OPERATORS[opcode]
@@ -73,7 +75,11 @@ class Builder:
         a = self._geometry(x, out_c, kernel, stride, same)
         constants, shift = self._weights((*kernel, out_c), channels_last=True)
         return self._op(
-            "depthwise_conv2d", (x,), (1, a["out_h"], a["out_w"], out_c), a | {"clamp_min": -128, "clamp_max": 127, "shift": shift}, constants
+            "depthwise_conv2d",
+            (x,),
+            (1, a["out_h"], a["out_w"], out_c),
+            a | {"clamp_min": -128, "clamp_max": 127, "shift": shift},
+            constants,
         )
 
     def dense(self, x: str, out_features: int) -> str:
@@ -105,7 +111,9 @@ class Builder:
 
     def _pool(self, x: str, kernel, stride) -> dict[str, int]:
         _, h, w, c = self.tensors[x].shape
-        return dict(zip(WINDOW, (h, w, c, (h - kernel[0]) // stride[0] + 1, (w - kernel[1]) // stride[1] + 1, *kernel, *stride, 0, 0), strict=True))
+        return dict(
+            zip(WINDOW, (h, w, c, (h - kernel[0]) // stride[0] + 1, (w - kernel[1]) // stride[1] + 1, *kernel, *stride, 0, 0), strict=True)
+        )
 
     def softmax(self, x: str) -> str:
         depth = self.tensors[x].shape[-1]
@@ -166,7 +174,15 @@ def mobilenet_v2(size: int = 224, width: float = 1.0) -> Program:
         return max(8, int(c * width + 4) // 8 * 8)
 
     x = b.conv(b.inputs[0], channels(32), stride=(2, 2))
-    for expand, out, repeats, stride in ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)):
+    for expand, out, repeats, stride in (
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ):
         for r in range(repeats):
             s = stride if r == 0 else 1
             y = b.conv(x, b.tensors[x].shape[-1] * expand, (1, 1)) if expand > 1 else x

@@ -90,7 +90,9 @@ def found_by_pattern() -> list[Mutant]:
             uses = len(re.findall(rf"p->{field}\b", text))
             for index in range(uses):
                 change = f"p->{field} / 64" if SCALING.search(field) else "1"
-                mutants.append(Mutant(path.parent.name, f"{path.parent.name}/{path.name}", f"p->{field}", f"(p->{field} + {change})", index, uses))
+                mutants.append(
+                    Mutant(path.parent.name, f"{path.parent.name}/{path.name}", f"p->{field}", f"(p->{field} + {change})", index, uses)
+                )
     return mutants
 
 
@@ -98,7 +100,9 @@ def mutate(mutant: Mutant, text: str) -> str:
     """The source with the change in it; fails where the text to change is not there as often as it should be."""
     pattern = re.compile(re.escape(mutant.old) + r"(?!\w)")
     at = [m.span() for m in pattern.finditer(text)]
-    assert len(at) == mutant.count, f"{mutant}: the text stands {len(at)} times in the source, not {mutant.count}; bring the list up to date"
+    assert len(at) == mutant.count, (
+        f"{mutant}: the text stands {len(at)} times in the source, not {mutant.count}; bring the list up to date"
+    )
     start, end = at[mutant.index or 0]
     return text[:start] + mutant.new + text[end:]
 
@@ -163,7 +167,12 @@ def verdict(library: Path, family: str) -> int:
 def build(family: str, folder: Path, mutant: Mutant | None = None) -> Path:
     """A library of a family's reference kernels from a copy of the sources with the mutant in it."""
     csrc = folder / "csrc"
-    for path in (*KERNELS.glob("*.h"), *KERNELS.glob("*.inc"), *(KERNELS / family).glob("*.[ch]"), *(KERNELS.parent / "runtime").glob("*.h")):
+    for path in (
+        *KERNELS.glob("*.h"),
+        *KERNELS.glob("*.inc"),
+        *(KERNELS / family).glob("*.[ch]"),
+        *(KERNELS.parent / "runtime").glob("*.h"),
+    ):
         copy = csrc / path.relative_to(KERNELS.parent)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)

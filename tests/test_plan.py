@@ -126,7 +126,11 @@ def test_kernels_keep_their_declared_distance(case: Program) -> None:
     """Output at every allowed extreme around the input, byte by byte: the reference kernel still gives the golden's bytes."""
     (op,) = case.ops
     kernel, operator = select(op, GENERIC), OPERATORS[op.opcode]
-    below, above, second = operator.distance(op, kernel.symbol), operator.distance_above(op, kernel.symbol), operator.over_second(op, kernel.symbol)
+    below, above, second = (
+        operator.distance(op, kernel.symbol),
+        operator.distance_above(op, kernel.symbol),
+        operator.over_second(op, kernel.symbol),
+    )
     lib = native.library()
     assert bool(native.descriptor(lib, kernel).overlap) == (below is not None or above is not None), "kernel descriptor and operator differ"
     values = list(inputs_of(case, 3).values())
@@ -316,11 +320,16 @@ def test_verifier_refuses_bad_plans() -> None:
 
 
 def test_plan_is_the_same_whatever_the_hash_seed() -> None:
-    code = "from tests import programs, test_plan as t; p = programs.random_program(77, 14); print(dict(t.make_plan(p, t.kernels_of(p)).offsets))"
+    code = "from tests import test_plan as t; p = t.programs.random_program(77, 14); print(dict(t.make_plan(p, t.kernels_of(p)).offsets))"
     root = str(targets.FOLDER.parent.parent)
     texts = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=root,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": root},
         ).stdout
         for seed in ("0", "1", "4242")
     }

@@ -265,4 +265,6 @@ def _digest(data: bytes) -> str:
 
 
 def _broken(where: str, why: str) -> ProgramError:
-    return ProgramError("a program text cannot be read", where=where, why=why, fix="take the text from edgec.ir.text.to_text, with its data lines")
+    return ProgramError(
+        "a program text cannot be read", where=where, why=why, fix="take the text from edgec.ir.text.to_text, with its data lines"
+    )

@@ -123,7 +123,11 @@ def _operator(program: Program, op: Op, written: set[str]) -> None:
             raise _error(program, op, f"attribute {name} = {value} does not fit int32")
     constants = [program.constants[c] for c in op.constants]
     if tuple(c.dtype for c in constants) != tuple(operator.role_dtypes):
-        raise _error(program, op, f"constants of {[c.dtype for c in constants]}; it takes {list(zip(operator.roles, operator.role_dtypes, strict=True))}")
+        raise _error(
+            program,
+            op,
+            f"constants of {[c.dtype for c in constants]}; it takes {list(zip(operator.roles, operator.role_dtypes, strict=True))}",
+        )
     broken = operator.check(op, [program.tensors[t] for t in op.inputs], [program.tensors[t] for t in op.outputs], constants)
     if broken is not None:
         raise _error(program, op, broken)
@@ -140,7 +144,9 @@ def _used(kind: str, have: Iterable[str], used: Iterable[str]) -> None:
 
 
 def _defect(where: str, why: str) -> ProgramError:
-    return ProgramError("an integer program breaks a rule", where=where, why=why, fix="this is a defect of edgec; please report it with the model")
+    return ProgramError(
+        "an integer program breaks a rule", where=where, why=why, fix="this is a defect of edgec; please report it with the model"
+    )
 
 
 def _error(program: Program, op: Op, why: str) -> ProgramError:
@@ -153,5 +159,6 @@ def _error(program: Program, op: Op, why: str) -> ProgramError:
     def constant(n: str) -> str:
         return f"{program.constants[n].dtype}{list(program.constants[n].data.shape)}" if n in program.constants else "(missing)"
 
-    where = f"{op.opcode} {op.name}: inputs {shown(op.inputs, tensor)}; outputs {shown(op.outputs, tensor)}; constants {shown(op.constants, constant)}"
+    operands = f"inputs {shown(op.inputs, tensor)}; outputs {shown(op.outputs, tensor)}; constants {shown(op.constants, constant)}"
+    where = f"{op.opcode} {op.name}: {operands}"
     return _defect(where, why)

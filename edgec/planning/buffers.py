@@ -110,7 +110,9 @@ def make_buffers(program: Program, kernels: Sequence[Kernel]) -> list[Buffer]:
     """All tensors in order of first use, then all scratch in order of execution."""
     life = lifetimes(program)
     tensors = [Buffer(t, *life[t], program.tensors[t].nbytes, TENSOR_ALIGNMENT) for t in life]
-    needs = [(op.name, step, OPERATORS[op.opcode].scratch(op, k.symbol)) for step, (op, k) in enumerate(zip(program.ops, kernels, strict=True))]
+    needs = [
+        (op.name, step, OPERATORS[op.opcode].scratch(op, k.symbol)) for step, (op, k) in enumerate(zip(program.ops, kernels, strict=True))
+    ]
     return tensors + [Buffer(name, step, step, need, SCRATCH_ALIGNMENT, True) for name, step, need in needs if need]
 
 

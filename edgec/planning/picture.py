@@ -11,7 +11,8 @@ from edgec.planning.buffers import lifetimes
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 420, 64, 16, 44, 150
 COLOURS = {
     "input": "#8d99ae", "conv2d": "#3a7ca5", "depthwise_conv2d": "#2a9d8f", "dense": "#6a4c93", "add": "#e9a03b", "add_wide": "#e9a03b",
-    "average_pool2d": "#b5838d", "max_pool2d": "#b5838d", "lookup": "#9a8c98", "softmax": "#c44536", "transpose": "#7f7f7f", "scratch": "#bdbdbd",
+    "average_pool2d": "#b5838d", "max_pool2d": "#b5838d",
+    "lookup": "#9a8c98", "softmax": "#c44536", "transpose": "#7f7f7f", "scratch": "#bdbdbd",
 }  # fmt: skip
 OTHER = "#588157"
 
@@ -38,7 +39,16 @@ def plan_picture(program: Program, plan: Plan) -> str:
     peak = plan.peak_step
     if plan.steps:
         parts.append(_text(LEFT, 32, _shortened(f"needed most by {plan.bound_by}", 150), colour="#a4161a"))
-        parts.append(_rect(LEFT + (peak + 1) * x_of, TOP, x_of, HEIGHT - TOP, 'fill="#a4161a" fill-opacity="0.12"', f"step {peak}: {plan.steps[peak + 1]:,} bytes needed"))
+        parts.append(
+            _rect(
+                LEFT + (peak + 1) * x_of,
+                TOP,
+                x_of,
+                HEIGHT - TOP,
+                'fill="#a4161a" fill-opacity="0.12"',
+                f"step {peak}: {plan.steps[peak + 1]:,} bytes needed",
+            )
+        )
     for offset in _ticks(top):
         y = HEIGHT - offset * y_of
         parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#e5e5e5"/>')
@@ -62,7 +72,16 @@ def plan_picture(program: Program, plan: Plan) -> str:
     for step, op in enumerate(program.ops):
         at, size = plan.scratch[op.name]
         if size:
-            parts.append(_rect(LEFT + (step + 1) * x_of, HEIGHT - (at + size) * y_of, x_of, size * y_of, 'fill="url(#scratch)" stroke="#666"', f"scratch of {op.name}: {size:,} bytes at {at:,}"))
+            parts.append(
+                _rect(
+                    LEFT + (step + 1) * x_of,
+                    HEIGHT - (at + size) * y_of,
+                    x_of,
+                    size * y_of,
+                    'fill="url(#scratch)" stroke="#666"',
+                    f"scratch of {op.name}: {size:,} bytes at {at:,}",
+                )
+            )
     parts += labels
     parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{TOP}" y2="{TOP}" stroke="#a4161a" stroke-dasharray="6 4"/>')
     parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT}" y2="{HEIGHT}" stroke="#333"/>')
@@ -92,7 +111,9 @@ def _ticks(top: int) -> list[int]:
 
 
 def _rect(x: float, y: float, w: float, h: float, style: str, about: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(w, 0.5):.1f}" height="{max(h, 0.5):.1f}" {style}><title>{escape(about)}</title></rect>'
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(w, 0.5):.1f}" height="{max(h, 0.5):.1f}" {style}><title>{escape(about)}</title></rect>'
+    )
 
 
 def _text(x: float, y: float, text: str, *, size: int = 11, colour: str = "#333333", anchor: str = "start") -> str:

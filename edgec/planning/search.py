@@ -17,7 +17,6 @@ from dataclasses import dataclass
 
 from edgec.planning.buffers import Conflict, round_up
 
-
 WORK_LIMIT = 5_000_000
 """Pairs that the whole search may look at, about: a node costs time in proportion to the number of pairs."""
 
@@ -260,7 +259,9 @@ def pack(
     probe, left = proven, node_limit
     while reach < height:
         # The lower bound itself is most often reached: half of all nodes are for that question.
-        offsets, certain, nodes = fits(sizes, alignments, conflicts, probe, left if height - reach < 4 else left // 2 if probe == proven else left // 4)
+        offsets, certain, nodes = fits(
+            sizes, alignments, conflicts, probe, left if height - reach < 4 else left // 2 if probe == proven else left // 4
+        )
         left -= nodes
         if offsets is not None:
             best, height = offsets, height_of(offsets, sizes)

@@ -56,7 +56,11 @@ def verify_layout(
             _disjoint(t, s, {u: v for u, v in (held | outputs).items() if u not in (*dead, t)})
             for index, u in enumerate(op.inputs):
                 if u in dead and _meet(s, operands[u]) and not _may_overlap(op, kernel, index, operands[u], s):
-                    raise _error(op.name, "an output overlaps an input in a way the kernel does not allow", f"{t} {s} over {u} {operands[u]}, {kernel.symbol}")
+                    raise _error(
+                        op.name,
+                        "an output overlaps an input in a way the kernel does not allow",
+                        f"{t} {s} over {u} {operands[u]}, {kernel.symbol}",
+                    )
         need = OPERATORS[op.opcode].scratch(op, kernel.symbol)
         at, size = scratch.get(op.name, (0, 0))
         if size != need or at % SCRATCH_ALIGNMENT or at < 0 or at + size > arena_bytes:
@@ -99,4 +103,6 @@ def _disjoint(name: str, span: tuple[int, int], others: Mapping[str, tuple[int, 
 
 
 def _error(where: str, what: str, why: str) -> ProgramError:
-    return ProgramError(what, where=where, why=why, fix="this is a defect of edgec or of a hand-made plan; compile again, and please report it")
+    return ProgramError(
+        what, where=where, why=why, fix="this is a defect of edgec or of a hand-made plan; compile again, and please report it"
+    )

@@ -122,7 +122,8 @@ def _epilogue(rng: np.random.RandomState, rows: np.ndarray, zero_x: int, kind: s
 
 def dense() -> Iterator[dict]:
     for i, (name, rows, k, n, kind) in enumerate(
-        [("one row", 1, 13, 5, ""), ("rows", 3, 4, 6, ""), ("clamped", 2, 9, 4, "clamp"), ("ties", 1, 16, 12, "ties"), ("shifted", 2, 3, 4, "shift"),
+        [("one row", 1, 13, 5, ""), ("rows", 3, 4, 6, ""), ("clamped", 2, 9, 4, "clamp"), ("ties", 1, 16, 12, "ties"),
+         ("shifted", 2, 3, 4, "shift"),
          ("saturating before the shift", 1, 2, 4, "saturate"), ("one feature", 4, 1, 1, ""), ("every value", 256, 1, 1, "identity")]
     ):  # fmt: skip
         rng = np.random.RandomState(2000 + i)
@@ -142,7 +143,10 @@ def dense() -> Iterator[dict]:
 
 
 def add(opcode: str) -> Iterator[dict]:
-    ratios = {"add": [(0.5, 0.7), (0.31, 1.9), (1.83, 0.77), (0.8, -0.8), (0.25, 0.5), (0.9, 1.1)], "add_wide": [(100.0, 3.0), (40.0, -41.0), (0.5, 70.0)]}
+    ratios = {
+        "add": [(0.5, 0.7), (0.31, 1.9), (1.83, 0.77), (0.8, -0.8), (0.25, 0.5), (0.9, 1.1)],
+        "add_wide": [(100.0, 3.0), (40.0, -41.0), (0.5, 70.0)],
+    }
     for i, (ra, rb) in enumerate(ratios[opcode]):
         rng = np.random.RandomState(3000 + i)
         za, zb, zy = (int(z) for z in rng.randint(-90, 90, 3))
@@ -152,7 +156,10 @@ def add(opcode: str) -> Iterator[dict]:
         spread = 128 if opcode == "add" else 3  # so that sums of large ratios do not all saturate
         a, b = (np.clip(z + rng.randint(-spread, spread, (1, 4, 3, 5)), -128, 127) for z in (za, zb))
         _beside_a_boundary(a.reshape(-1), b.reshape(-1), ma, mb, c, n, low, high)
-        y = np.array([numerics.add(np.array(p), np.array(q), ma, mb, c, n, low, high) for p, q in zip(a.reshape(-1), b.reshape(-1), strict=True)], np.int8)
+        y = np.array(
+            [numerics.add(np.array(p), np.array(q), ma, mb, c, n, low, high) for p, q in zip(a.reshape(-1), b.reshape(-1), strict=True)],
+            np.int8,
+        )
         attrs = {"count": a.size, "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n, "clamp_min": low, "clamp_max": high}
         yield vector(f"{ra} and {rb}", opcode, attrs, [], [a, b], y.reshape(a.shape), [za, zb, zy])
 
@@ -196,7 +203,9 @@ def pool(opcode: str) -> Iterator[dict]:
             zero_y = zero_x
         x = np.arange(-128, 128).reshape(h, w, c) if name == "every value" else rng.randint(-128, 128, (h, w, c))
         if not average:
-            x = np.where(x > -60, -60 - np.abs(x) // 2, x) if name == "padding" else x  # padding read as anything but "never wins" would show
+            x = (
+                np.where(x > -60, -60 - np.abs(x) // 2, x) if name == "padding" else x
+            )  # padding read as anything but "never wins" would show
         out_h, out_w = (h + 2 * pad[0] - kernel[0]) // stride[0] + 1, (w + 2 * pad[1] - kernel[1]) // stride[1] + 1
         most = kernel[0] * kernel[1]
         counts = np.arange(1, most + 1) if any(pad) else np.array([most])
@@ -239,7 +248,15 @@ def lookup() -> Iterator[dict]:
 
 
 def softmax() -> Iterator[dict]:
-    for i, (rows, depth, scale_x, scale_y, zero_y) in enumerate([(2, 10, 0.1, 1 / 256, -128), (1, 3, 0.02, 1 / 200, -100), (3, 2, 0.4, 1 / 256, -128), (1, 300, 0.03, 1 / 4096, -128), (1, 1, 1.0, 1 / 256, -128)]):
+    for i, (rows, depth, scale_x, scale_y, zero_y) in enumerate(
+        [
+            (2, 10, 0.1, 1 / 256, -128),
+            (1, 3, 0.02, 1 / 200, -100),
+            (3, 2, 0.4, 1 / 256, -128),
+            (1, 300, 0.03, 1 / 4096, -128),
+            (1, 1, 1.0, 1 / 256, -128),
+        ]
+    ):
         rng = np.random.RandomState(6000 + i)
         table, factor, fraction = numerics.softmax_constants(scale_x, depth, scale_y)
         x = rng.randint(-128, 128, (rows, depth))
@@ -287,7 +304,9 @@ def transpose() -> Iterator[dict]:
             y[at] = x[tuple(source)]
         strides = [int(np.prod(shape[o + 1 :])) for o in order]
         lead = 4 - len(shape)
-        attrs = {f"size_{i}": s for i, s in enumerate([1] * lead + list(out))} | {f"stride_{i}": s for i, s in enumerate([0] * lead + strides)}
+        attrs = {f"size_{i}": s for i, s in enumerate([1] * lead + list(out))} | {
+            f"stride_{i}": s for i, s in enumerate([0] * lead + strides)
+        }
         yield vector("x".join(map(str, shape)), "transpose", attrs, [], [x], y, [0, 0])
 
 
