@@ -158,7 +158,15 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 #define PAIRS_ROW_16 \
   "vldrb.u8 q4, [r3], #16\n" PAIRS_BLOCK_16("q4", "q5") PAIRS_BLOCK_16("q5", "q4") PAIRS_BLOCK_16("q4", "q5")
 
-#define PAIRS_WALK_16 PAIRS_ROW_16 "add r3, r3, r5\n" PAIRS_ROW_16 "add r3, r3, r5\n" PAIRS_ROW_16
+/* .rept keeps the string below what C99 promises to take. */
+#define PAIRS_WALK_16    \
+  ".set .Lrow, 0\n"        \
+  ".rept 3\n"            \
+  ".if .Lrow\n"            \
+  "add r3, r3, r5\n"     \
+  ".endif\n" PAIRS_ROW_16 \
+  ".set .Lrow, .Lrow + 1\n"  \
+  ".endr\n"
 
 #define PAIRS_ROW(label)        \
   "ldr r9, [sp, #8]\n"          \

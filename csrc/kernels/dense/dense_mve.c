@@ -22,8 +22,8 @@ typedef struct dense_row {
   int32_t features;      /* 20 */
   int8_t *output;        /* 24 */
   int32_t shift;         /* 28 */
-  int16_t low[8];        /* 32: clamp bounds in every lane */
-  int16_t high[8];       /* 48 */
+  int32_t low[4];        /* 32: clamp bounds in every 16-bit lane */
+  int32_t high[4];       /* 48 */
   int32_t mask[4];       /* 64: minus 2^shift in every lane */
 } dense_row;
 
@@ -130,8 +130,8 @@ static void run_row(const dense_row *row) {
       for (int32_t k = 0; k < row->blocks * EDGEC_MVE_BLOCK; k++) {
         acc = edgec_mac(acc, row->input[k], w[k / EDGEC_MVE_BLOCK * FEATURES * EDGEC_MVE_BLOCK + k % EDGEC_MVE_BLOCK]);
       }
-      result[n] = edgec_requantize(acc, (int32_t)(2u * (uint32_t)word(multipliers + 4 * (n / 2 + n % 2 * 4))), row->shift, row->zero_point, row->low[0],
-                                   row->high[0]);
+      result[n] = edgec_requantize(acc, (int32_t)(2u * (uint32_t)word(multipliers + 4 * (n / 2 + n % 2 * 4))), row->shift, row->zero_point, (int16_t)row->low[0],
+                                   (int16_t)row->high[0]);
     }
     for (int32_t n = 0; n < FEATURES && first + n < row->features; n++) {
       row->output[first + n] = result[n];
@@ -142,6 +142,8 @@ static void run_row(const dense_row *row) {
 
 #endif
 
+static int32_t in_both_halves(int32_t value) { return (int32_t)(((uint32_t)value & 0xffffu) * 0x10001u); }
+
 void edgec_s8_dense_8x1c16__mve(const void *params, const edgec_operands *operands) {
   const edgec_dense_params *const p = params;
   dense_row row;
@@ -151,10 +153,10 @@ void edgec_s8_dense_8x1c16__mve(const void *params, const edgec_operands *operan
   row.weights = operands->constant[0];
   row.features = p->out_features;
   row.shift = p->shift;
-  for (int32_t i = 0; i < 8; i++) {
-    row.low[i] = (int16_t)p->clamp_min;
-    row.high[i] = (int16_t)p->clamp_max;
-    row.mask[i / 2] = -(int32_t)((uint32_t)1 << p->shift);
+  for (int32_t i = 0; i < 4; i++) {
+    row.low[i] = in_both_halves(p->clamp_min);
+    row.high[i] = in_both_halves(p->clamp_max);
+    row.mask[i] = -(int32_t)((uint32_t)1 << p->shift);
   }
   for (int32_t i = 0; i < p->rows; i++) {
     row.input = operands->input[0] + i * p->in_features;
