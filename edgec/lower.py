@@ -19,7 +19,8 @@ from edgec.importer import DEQUANTIZE, QUANTIZE, describe, dims
 from edgec.ir.core import Constant, Op, Port, Program, Tensor
 from edgec.ops import ONNX_OPERATORS, OPERATORS
 from edgec.ops.layout import ONNX_LAYOUT, Transpose
-
+from edgec.ops.pointwise import Region, find_regions
+from edgec.ops.unary import lower_table
 
 NAME_LENGTH = 40
 """Longest name of a tensor or operator, before a number that makes it unique."""
@@ -295,10 +296,14 @@ class Lowering:
     # --- the walk ---------------------------------------------------------------------------------------------------------
 
     def walk(self) -> Program:
+        regions = find_regions(self.model.graph, self.constant)
         for node in self.model.graph:
-            if node in self.done:
+            if node in self.done or node.outputs and node.outputs[0] in regions.inside:
                 continue
-            if node.op_type == QUANTIZE:
+            region = regions.ending.get(node)
+            if region is not None and len(region.nodes) > 1:
+                self._table_of(region)
+            elif node.op_type == QUANTIZE:
                 self._quantize(node)
             elif node.op_type == DEQUANTIZE:
                 self._dequantize(node)
@@ -308,6 +313,13 @@ class Lowering:
         outputs = tuple(self._output_port(value) for value in self.model.graph.outputs)
         program = Program(self.model.graph.name or "model", self.tensors, self.constants, tuple(self.ops), inputs, outputs)
         return program.with_ops(program.ops)
+
+    def _table_of(self, region: Region) -> None:
+        """Several nodes that are one function of one activation: one lookup."""
+        last = region.nodes[-1]
+        if region.source not in self.views:
+            raise self.refuse(last, f"{region.source.name} is not a quantized activation", "the nodes before it do not come from DequantizeLinear", "quantize this tensor, or let edgec quantize the float model")
+        lower_table(self, last, self.views[region.source], *region.functions(self.constant))
 
     def _quantize(self, node: ir.Node) -> None:
         value = node.inputs[0]

@@ -10,19 +10,13 @@ import onnx_ir as ir
 from edgec.graph.channel_affine import is_linear_layer
 from edgec.graph.constant_propagation import clip_bounds
 from edgec.graph.edit import constant, integer, is_op, sole_consumer
+from edgec.ops.pointwise import CLAMPED, find_regions
 
 MOVES_VALUES = (
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Split", "Expand", "Identity", "MaxPool",
     "GlobalMaxPool", "Pad",
 )  # fmt: skip
 """Operators that change no number: input and output share one scale and zero_point (Pad adds zeros, which are exact)."""
-
-FUSES = (
-    "Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "AveragePool", "GlobalAveragePool", "ReduceMean",
-    "BatchNormalization",
-)  # fmt: skip
-"""Operators whose Relu or Clip, if that alone reads them, is part of their output clamp: nothing is rounded in between."""
-
 
 @dataclass(eq=False)
 class Group:
@@ -46,7 +40,10 @@ class Placement:
 
 def place(graph: ir.Graph) -> Placement:
     """Precondition: static shapes, nodes in topological order, dense layers in the form of fuse_matmul_add."""
-    fused = {n.outputs[0] for n in graph if _is_fused(n)}
+    regions = find_regions(graph, constant)
+    within = {v for region in regions.ending.values() for n in region.nodes for v in n.outputs}
+    fused = {n.outputs[0] for n in graph if len(n.outputs) == 1 and n.outputs[0] not in within and activation_behind(n) is not None}
+    fused |= regions.inside
     made = [v for v in graph.inputs if _is_float(v)] + [o for n in graph for o in n.outputs if _is_float(o) and o not in fused]
     groups = {value: Group([value], [value]) for value in made if constant(value) is None}
     for node in graph:
@@ -65,7 +62,7 @@ def place(graph: ir.Graph) -> Placement:
 def activation_behind(node: ir.Node) -> ir.Node | None:
     """The Relu or Clip that is part of node's output clamp, or None."""
     reader = sole_consumer(node.outputs[0])
-    if not is_op(node, *FUSES) or reader is None or reader.inputs[0] is not node.outputs[0]:
+    if not is_op(node, *CLAMPED) or reader is None or reader.inputs[0] is not node.outputs[0]:
         return None
     if is_op(reader, "Relu"):
         return reader
@@ -85,10 +82,6 @@ def fixed_bounds(value: ir.Value) -> tuple[float, float]:
 def group_count(node: ir.Node) -> int:
     """Groups of a linear layer (1 for Gemm)."""
     return 1 if is_op(node, "Gemm") else integer(node, "group", 1)
-
-
-def _is_fused(node: ir.Node) -> bool:
-    return len(node.outputs) == 1 and activation_behind(node) is not None
 
 
 def _is_float(value: ir.Value) -> bool:

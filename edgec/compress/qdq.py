@@ -82,7 +82,7 @@ def _weights(graph: ir.Graph, node: ir.Node, layer: LayerWeights, x: Quantizatio
 def _operands(graph: ir.Graph, node: ir.Node) -> None:
     for index, value in enumerate(node.inputs):
         array = constant(value)
-        if array is None or array.dtype != np.float32:
+        if array is None or array.dtype != np.float32 or array.size == 1:  # one number goes into a table, as it is
             continue
         q = from_bounds(float(array.min(initial=0.0)), float(array.max(initial=0.0)))
         integers = np.clip(np.rint(array / np.float32(q.scale)) + q.zero_point, -128, 127).astype(np.int8)

@@ -81,22 +81,48 @@ def _exact_sqrt(x):
     return mpmath.sqrt(max(x, 0))
 
 
+def _sign(x):
+    return (x > 0) - (x < 0)
+
+
+def _mish(x: float) -> float:
+    return x * math.tanh(_softplus(x))
+
+
+def _exact_mish(x):
+    return x * _mp("tanh")(_exact_softplus(x))
+
+
+def _reciprocal(x):
+    return 1 / x if x else math.inf
+
+
 FUNCTIONS = {
     "Abs": (abs, abs),
+    "Atan": (math.atan, _mp("atan")),
+    "Ceil": (math.ceil, _mp("ceil")),
+    "Cos": (math.cos, _mp("cos")),
     "Erf": (math.erf, _mp("erf")),
     "Exp": (math.exp, _mp("exp")),
+    "Floor": (math.floor, _mp("floor")),
     "HardSwish": (_hard_swish, _hard_swish),
     "Log": (_log, _exact_log),
+    "Mish": (_mish, _exact_mish),
     "Neg": (lambda x: -x, lambda x: -x),
+    "Reciprocal": (_reciprocal, _reciprocal),
+    "Round": (round, lambda x: _mp("nint")(x)),
     "Sigmoid": (_sigmoid, _exact_sigmoid),
+    "Sign": (_sign, _sign),
+    "Sin": (math.sin, _mp("sin")),
     "Softplus": (_softplus, _exact_softplus),
+    "Softsign": (lambda x: x / (1 + abs(x)), lambda x: x / (1 + abs(x))),
     "Sqrt": (_sqrt, _exact_sqrt),
     "Tanh": (math.tanh, _mp("tanh")),
 }
 """ONNX type → the function on float64 and the same on mpmath numbers (for values near a tie)."""
 
 
-def _with_attributes(node):
+def with_attributes(node):
     """(function, exact) of an ONNX type whose function depends on attributes; None for any other."""
     number = node.attributes.get_float
     if node.op_type == "LeakyRelu":
@@ -105,9 +131,22 @@ def _with_attributes(node):
     if node.op_type == "HardSigmoid":
         alpha, beta = number("alpha", 0.2), number("beta", 0.5)
         return (lambda x: _hard_sigmoid(x, alpha, beta),) * 2
-    if node.op_type == "Elu":
+    if node.op_type in ("Elu", "Celu"):
         alpha = number("alpha", 1.0)
-        return lambda x: x if x >= 0 else alpha * math.expm1(x), lambda x: x if x >= 0 else alpha * _mp("expm1")(x)
+        inner = alpha if node.op_type == "Celu" else 1.0
+        return lambda x: x if x >= 0 else alpha * math.expm1(x / inner), lambda x: x if x >= 0 else alpha * _mp("expm1")(x / inner)
+    if node.op_type == "Selu":
+        alpha, gamma = number("alpha", 1.67326319217681884765625), number("gamma", 1.05070102214813232421875)
+        return lambda x: gamma * (x if x >= 0 else alpha * math.expm1(x)), lambda x: gamma * (x if x >= 0 else alpha * _mp("expm1")(x))
+    if node.op_type == "ThresholdedRelu":
+        threshold = number("alpha", 1.0)
+        return (lambda x: x if x > threshold else 0,) * 2
+    if node.op_type == "Shrink":
+        bias, bound = number("bias", 0.0), number("lambd", 0.5)
+        return (lambda x: x + bias if x < -bound else x - bias if x > bound else 0,) * 2
+    if node.op_type == "Swish":
+        beta = number("alpha", 1.0)
+        return lambda x: x * _sigmoid(beta * x), lambda x: x * _exact_sigmoid(beta * x)
     if node.op_type == "Gelu":
         if node.attributes.get_string("approximate", "none") == "none":
             return _gelu, _exact_gelu
@@ -119,20 +158,35 @@ def _with_attributes(node):
     return None
 
 
-def _power(x, power: float):
+def power(x, power: float):
     if x == 0 and power < 0 or x < 0 and power != int(power):
         return 0.0 * x  # the float model gives an infinity or NaN here, which int8 does not have
     return x ** (int(power) if power == int(power) else power)
 
 
-ATTRIBUTED = ("LeakyRelu", "HardSigmoid", "Elu", "Gelu")
+ATTRIBUTED = ("LeakyRelu", "HardSigmoid", "Elu", "Celu", "Selu", "ThresholdedRelu", "Shrink", "Swish", "Gelu")
+
+
+def total(function):
+    """function, but an infinity or zero (for NaN) where a float operator would overflow or be undefined."""
+
+    def everywhere(x: float) -> float:
+        try:
+            y = function(x)
+        except OverflowError:
+            return math.inf
+        except (ValueError, ZeroDivisionError):
+            return 0.0
+        return 0.0 if y != y else y
+
+    return everywhere
 
 
 def lower_table(ctx, node, view, function, exact) -> None:
     """Emit the table of node's function of one activation."""
     result = ctx.result(node)
     x = view.tensor
-    table = numerics.unary_table(function, x.scale, x.zero_point, result.scale, result.zero_point, exact)
+    table = numerics.unary_table(total(function), x.scale, x.zero_point, result.scale, result.zero_point, exact)
     emit_table(ctx, node, view, result, table)
 
 
@@ -164,13 +218,13 @@ class Lookup(Operator):
         if node.op_type in FUNCTIONS:
             lower_table(ctx, node, view, *FUNCTIONS[node.op_type])
         elif node.op_type in ATTRIBUTED:
-            lower_table(ctx, node, view, *_with_attributes(node))
+            lower_table(ctx, node, view, *with_attributes(node))
         elif node.op_type == "Pow":
             exponent = ctx.constant(node.inputs[1])
             if exponent is None or np.size(exponent) != 1:
                 raise ctx.refuse(node, "Pow with a computed exponent is not supported", "the exponent must be one constant number", "use a constant exponent")
-            power = float(np.asarray(exponent).reshape(()))
-            lower_table(ctx, node, view, lambda x: _power(x, power), lambda x: _power(x, power))
+            number = float(np.asarray(exponent).reshape(()))
+            lower_table(ctx, node, view, *(lambda x: power(x, number),) * 2)
         else:
             low, high = (0.0, math.inf) if node.op_type == "Relu" else ctx.clip_bounds(node)
             result, x = ctx.result(node), view.tensor
