@@ -1,6 +1,7 @@
 """Whole networks, the same bytes everywhere: interpreter, host, artifact runtime and generated C on emulated devices."""
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 from edgec import run
@@ -37,3 +38,14 @@ def test_devices_give_the_interpreters_bytes(name, target, engine, needs_target)
     artifact = compiled(name, target)
     x = int8_samples(artifact, name)
     assert run.compare(artifact, x, on="qemu", engine=engine) == len(x) * artifact.run(x[:1]).size
+
+
+@pytest.mark.parametrize(("name", "least"), [("ds_cnn", 0.988), ("resnet8", 0.982), ("digits", 0.98)])
+def test_int8_agrees_with_float(name, least):
+    """Top-1 agreement on inputs that calibration never saw; bench/accuracy.py prints the intervals."""
+    net = network(name)
+    session = ort.InferenceSession(net.path, providers=["CPUExecutionProvider"])
+    port = session.get_inputs()[0].name
+    want = np.concatenate([session.run(None, {port: x[None]})[0] for x in net.samples])
+    got = compiled(name, "host").run(net.samples)
+    assert (got.argmax(-1) == want.argmax(-1)).mean() >= least
