@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from edgec import targets
 from edgec.artifact import Artifact
 from edgec.errors import UsageError
+from edgec.limits import check_limits, parse_limits
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -26,6 +28,9 @@ def compile(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     skip_passes: Sequence[str] = (),
+    quantize: Mapping[str, Any] | None = None,
+    limits: Mapping[str, int | str] | str | None = None,
+    measure: bool = True,
     save_qdq: str | os.PathLike | None = None,
     security_counter: int = 0,
     model_version: int = 0,
@@ -41,12 +46,17 @@ def compile(
         shapes: input name → shape, for models with open dimensions.
         inputs, outputs: names of tensors to cut the graph at; the report then says what is left to the caller.
         skip_passes: names of float passes (`edgec.graph.PASSES`) to leave out.
+        quantize: options of `edgec.compress.Options` by name, such as {"ranges": "minmax"} or {"equalize": (1, 1)}.
+        limits: {"flash": …, "ram": …} in bytes, or as "256K", "64KiB", "1M"; either may be left out. "target" takes those of a
+            typical part, `Target.memory`. Flash is artifact and code, RAM is arena and stack.
+        measure: for limits: code and stack from the target's own compiler and emulator where installed, not from the table.
         save_qdq: where to write the QDQ model, the pinned intermediate that ONNX Runtime also runs.
         security_counter, model_version: for the header of the artifact.
         progress: called on long steps.
 
     Raises:
         UsageError, ModelError, DataError: the user's mistake, with what, where, why and fix.
+        FitError: beyond limits; nothing is then written.
     """
     from edgec import graph, importer, lower, plan
     from edgec.compress import quantize_model
@@ -55,17 +65,19 @@ def compile(
 
     report = progress or (lambda step, done: None)
     chosen = targets.load(target)
+    bounds = parse_limits(limits, chosen)
     report("import", 0.0)
     onnx_model = importer.import_model(model, shapes=shapes, inputs=inputs, outputs=outputs)
     facts: dict[str, Any] = {"macs_source": graph.count_macs(onnx_model), "calibration": "none: the model was quantized already", "left_to_caller": importer.left_out(onnx_model)}
+    facts["skip_passes"] = list(skip_passes)
     if not importer.is_quantized(onnx_model):
         _require(calibration)
         report("optimize", 0.0)
         onnx_model, facts["passes"] = graph.optimize(onnx_model, skip=skip_passes)
-        onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, progress=report)
+        onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, options=_options(quantize), progress=report)
         facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
         onnx_model = importer.fold(onnx_model)
-    if save_qdq is not None:
+    if save_qdq is not None and not bounds:
         importer.save(onnx_model, save_qdq)
     report("lower", 0.0)
     program = lower.lower(onnx_model)
@@ -73,7 +85,26 @@ def compile(
     program, kernels = plan.schedule(program, [select(op, chosen) for op in program.ops])
     memory = plan.make_plan(program, kernels)
     report("emit", 0.0)
-    return Artifact.build(program, memory, kernels, chosen, facts, security_counter=security_counter, model_version=model_version)
+    artifact = Artifact.build(program, memory, kernels, chosen, facts, security_counter=security_counter, model_version=model_version)
+    if bounds:
+        check_limits(artifact, bounds, measure=measure)
+        if save_qdq is not None:
+            importer.save(onnx_model, save_qdq)
+    return artifact
+
+
+def _options(quantize: Mapping[str, Any] | None) -> Any:
+    from edgec.compress import Options
+
+    try:
+        return Options(**dict(quantize or {}))
+    except TypeError:
+        raise UsageError(
+            f"unknown quantization option in {sorted(map(str, quantize or {}))}",
+            where="quantize",
+            why=f"the options are {', '.join(f.name for f in fields(Options))}",
+            fix="use these names",
+        ) from None
 
 
 def _require(calibration: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ class Samples:
 
     Args:
         source: an array [N, …] or one sample; a path to .npy or .npz (the array named like the input, `x`, `x_calibration`, or the only
-            one); a dict name → array; or an iterable of samples or batches (arrays or dicts). An iterator, which can be
+            one; "data.npz:x_test" names one); a dict name → array; or an iterable of samples or batches (arrays or dicts). An iterator, which can be
             walked only once, is spooled to a temporary file on the way, so that memory stays bounded.
         shapes: input name → shape of one sample as the model has it (batch axis 1 included).
         argument: how the user calls it, for messages.
@@ -31,7 +31,8 @@ class Samples:
     def __init__(self, source: Any, shapes: Mapping[str, tuple[int, ...]], *, batch: int = 16, argument: str = "calibration") -> None:
         self.shapes, self.batch, self.argument = dict(shapes), batch, argument
         if isinstance(source, (str, os.PathLike)):
-            source = self._read(Path(source))
+            named, source = ":" in str(source) and not Path(source).is_file(), os.fspath(source)
+            source = read_array(source, argument) if named else self._read(Path(source))
         if isinstance(source, np.ndarray):
             source = {self._only(): source}
         if isinstance(source, Mapping):
@@ -118,11 +119,44 @@ class Samples:
         except (ValueError, OSError, EOFError, KeyError) as error:
             raise self._bad("cannot read the data", f"{error}", f"{self.argument}: {path}", "save it with numpy.save or numpy.savez") from None
         if not arrays:
-            raise self._bad("no array for the model's input", f"the file has {files}, the model {sorted(self.shapes)}", f"{self.argument}: {path}", "name the arrays like the inputs, or the only one x")
+            raise self._bad("no array for the model's input", f"the file has {files}, the model {sorted(self.shapes)}", f"{self.argument}: {path}", "name the arrays like the inputs, or the only one x; FILE.npz:NAME names one")
         return arrays
 
     def _bad(self, what: str, why: str, where: str, fix: str = "pass an array [N, …], a .npy or .npz file, or an iterable of samples") -> DataError:
         return DataError(what, where=where, why=why, fix=fix)
+
+
+def read_array(path: str | os.PathLike, argument: str, preferred: Sequence[str] = ()) -> np.ndarray | dict[str, np.ndarray]:
+    """The array of a .npy file, or one of a .npz file: that of "file.npz:name", or the first of the preferred names, or the only one.
+
+    Returns a dict where the file has all preferred names up to "x" (several inputs).
+
+    Raises:
+        DataError: no such file, no such array; says which there are.
+    """
+
+    def bad(what: str, why: str, fix: str) -> DataError:
+        return DataError(what, where=f"{argument}: {path}", why=why, fix=fix)
+
+    text, name = os.fspath(path), ""
+    if not Path(text).is_file() and ":" in text:
+        text, _, name = text.rpartition(":")
+    if not Path(text).is_file():
+        raise bad("cannot read the data", "there is no such file", "pass a .npy or .npz file; FILE.npz:NAME names an array in it")
+    try:
+        loaded = np.load(text, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        files = loaded.files
+        inputs = [n for n in preferred[: preferred.index("x")] if n in files] if "x" in preferred else []
+        if not name and len(inputs) > 1:
+            return {n: loaded[n] for n in inputs}
+        chosen = name or next((n for n in preferred if n in files), files[0] if len(files) == 1 else "")
+        if chosen in files:
+            return loaded[chosen]
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise bad("cannot read the data", f"{error}", "save it with numpy.save or numpy.savez") from None
+    raise bad(f"no array {name!r} in the file" if name else "it is not clear which array to take", f"the file has {', '.join(files)}", f"name one: {text}:{files[0] if files else 'x'}")
 
 
 class _Spool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import edgec
-from edgec.errors import ToolError
+from edgec.errors import FitError, ToolError
 from edgec.ops import OPERATORS
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def manifest_of(program: Program, target: Target, facts: Mapping[str, Any]) -> d
         "passes": dict(facts.get("passes", {})),
         "left_to_caller": facts.get("left_to_caller", {}),
     }
+    if facts.get("skip_passes"):
+        manifest["skip_passes"] = list(facts["skip_passes"])
     if quantization is not None:  # ranges and histograms are too large for a device's flash: Artifact.quantization has them
         manifest["quantization"] = {name: quantization[name] for name in ("samples", "output_sqnr_db", "rungs")}
     return manifest
@@ -82,6 +84,7 @@ def report(artifact: Artifact, *, measure: bool = True) -> dict[str, Any]:
         "artifact_bytes": len(artifact.data),
         **figures,
         "flash_bytes": len(artifact.data) + figures["code_bytes"],
+        "ram_bytes": plan.arena_bytes + figures.get("stack_bound_bytes", figures["stack_bytes"]),
         "accuracy": manifest["accuracy"],
         "calibration": manifest["calibration"],
         "left_to_caller": manifest["left_to_caller"],
@@ -89,12 +92,22 @@ def report(artifact: Artifact, *, measure: bool = True) -> dict[str, Any]:
         "outputs": [_port(program, p) for p in program.outputs],
         "layers": layers(artifact),
     }
-    clock = artifact.target.timing.get("clock_hz")
-    if clock:
-        cycles = artifact.target.timing.get("cycles_per_instruction", 1.0)
-        result["estimated_ms"] = round(1e3 * figures["instructions"] * cycles / clock, 3)
-        result["estimated_ms_source"] = f"estimate: {cycles:g} cycles an instruction at {clock / 1e6:g} MHz"
-    return result
+    return result | _time(artifact, figures["instructions"], measure)
+
+
+def _time(artifact: Artifact, instructions: int, measure: bool) -> dict[str, Any]:
+    """Milliseconds of one inference: measured where this machine is the target, else an estimate from the target's TOML."""
+    timing = artifact.target.timing
+    if measure and artifact.target.name == "host":
+        try:
+            return {"estimated_ms": round(1e3 * artifact.benchmark(50)["median"], 4), "estimated_ms_source": "measured: median of 50 inferences on this machine, one thread"}
+        except ImportError:
+            pass
+    clock, cycles = timing.get("clock_hz"), timing.get("cycles_per_instruction")
+    if not clock or not cycles:
+        return {}
+    source = f"estimate: {cycles:g} cycles an instruction at {clock / 1e6:g} MHz (edgec/targets/{artifact.target.name}.toml)"
+    return {"estimated_ms": round(1e3 * instructions * cycles / clock, 3), "estimated_ms_source": source}
 
 
 def _port(program: Program, port: Any) -> dict[str, Any]:
@@ -118,7 +131,7 @@ def _measured(artifact: Artifact) -> dict[str, Any] | None:
     rows = {p.name: np.zeros((1, artifact.program.tensors[p.tensor].nbytes), np.int8) for p in artifact.program.inputs}
     try:
         run = device.run(artifact, rows)
-    except ToolError:
+    except (ToolError, FitError):  # the emulated board may be smaller than the device
         return None
     return {
         "code_bytes": run.code_bytes,
