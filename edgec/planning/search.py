@@ -20,6 +20,9 @@ from edgec.planning.buffers import Conflict, round_up
 WORK_LIMIT = 5_000_000
 """Pairs that the whole search may look at, about: a node costs time in proportion to the number of pairs."""
 
+SMALL_GAP = 16
+"""Bytes between the bounds that only an eighth of the nodes left is spent on."""
+
 FIRST_RUN = 400
 """Nodes of the first of the runs of `fits`."""
 
@@ -258,10 +261,10 @@ def pack(
     proven = reach = min(lower_bound, height)  # below `proven` nothing fits; below `reach` nothing was found
     probe, left = proven, node_limit
     while reach < height:
-        # The lower bound itself is most often reached: half of all nodes are for that question.
-        offsets, certain, nodes = fits(
-            sizes, alignments, conflicts, probe, left if height - reach < 4 else left // 2 if probe == proven else left // 4
-        )
+        # The lower bound itself is most often reached: half of all nodes are for that question. The last few bytes are
+        # worth less: whether 3,905 bytes could be 3,902 can take longer to decide than all the rest.
+        share = 8 if height - reach <= max(SMALL_GAP, height // 1024) else 2 if probe == proven else 4
+        offsets, certain, nodes = fits(sizes, alignments, conflicts, probe, left // share)
         left -= nodes
         if offsets is not None:
             best, height = offsets, height_of(offsets, sizes)
