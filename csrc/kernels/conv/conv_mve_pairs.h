@@ -115,6 +115,12 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "subs r9, r9, #1\n"           \
   "bgt 30b\n"
 
+/* At most four blocks: nothing to count. */
+#define PAIRS_WALK_SHORT        \
+  "ldr pc, [sp, #12]\n"         \
+  "30:\n"                       \
+  ".rept 4\n" PAIRS_BLOCK ".endr\n"
+
 /* A quarter of a block: one channel's weights, and that channel of the first window. */
 #define PAIRS_QUARTER(weights, offset, sum, window) \
   "vldrw.u32 " weights ", [r1" offset "\n"          \
@@ -253,6 +259,10 @@ PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_
 PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
                                   PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
+/* At most 64 bytes of window. */
+PAIRS_FUNCTION(pairs_short, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK_SHORT PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
+                                PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+
 /* Windows of one block: both stay in q4 and q5 for all channels. */
 PAIRS_FUNCTION(pairs_single, PAIRS_ENTER PAIRS_START_SINGLE PAIRS_CHANNELS PAIRS_BLOCK_SINGLE PAIRS_GATHER("", "") PAIRS_REQUANTIZE
                                  PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
@@ -283,6 +293,8 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
     edgec_mve_pairs_tail(job);
   } else if (job->blocks == 1) {
     edgec_mve_pairs_single(job);
+  } else if (job->blocks <= 4) {
+    edgec_mve_pairs_short(job);
   } else {
     edgec_mve_pairs_plain(job);
   }
