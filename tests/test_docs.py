@@ -255,7 +255,6 @@ def test_readme_c_example(tmp_path, needs_tool):
     compiler = needs_tool("gcc", "gcc")
     artifact = compiled("digits", "generic-c")
     block = readme_block("c")
-    assert f"arena[{artifact.plan.arena_bytes}]" in block
     x = artifact.quantize_input(network("digits").samples[:1])
     wanted = ", ".join(str(v) for v in artifact.run(x, on="interpreter").reshape(-1))
     data, picture = (", ".join(str(v) for v in values) for values in (artifact.data, x.reshape(-1)))
