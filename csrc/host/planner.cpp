@@ -668,11 +668,12 @@ class Planner {
     d.q.kind = out.kind;
     edgec_host_step run = pair ? tier_.depthwise_pair : tier_.depthwise;
     std::string form = pair ? " pair" : "";
-    if (pair && groups == 1 && w.kernel_w == 3 && w.stride_w == 1 && w.dilation_w == 1) {
-      if (const edgec_host_step ring = tier_.depthwise_ring(in.pitch * in.element())) {
-        run = ring;
-        form = " ring";
-      }
+    const int pixel = in.pitch * in.element();
+    const bool ring = pair && w.kernel_w == 3 && column_offset[1] == pixel && column_offset[2] == 2 * pixel;
+    const bool planes = !pair && w.kernel_w == 3 && column_offset[1] > 2 * pixel && column_offset[2] == pixel;
+    if (groups == 1 && (ring || planes) && tier_.depthwise_ring(pixel, rows_at_once) != nullptr) {
+      run = tier_.depthwise_ring(pixel, rows_at_once);
+      form = ring ? " ring" : " planes";
     }
     add_step(run, plan_.keep(d), node.record, node.name + form);
     use(0, node.in_version[0], origin);

@@ -85,9 +85,10 @@ struct edgec_host_tier {
   int32_t lanes, group, kind;
   const edgec_host_tile *tiles;  // ends with rows = 0
   edgec_host_step depthwise, depthwise_pair;   // edgec_host_depthwise; operands: input, output
-  // As depthwise_pair, for three neighbouring columns and one group of rows, keeping what is interleaved in registers;
-  // null where the tier has none for pixels of that many bytes.
-  edgec_host_step (*depthwise_ring)(int32_t pixel_bytes);
+  // As depthwise_pair (rows = 2, three neighbouring columns) or depthwise (rows = 1, three columns of which the last is one pixel
+  // further than the first: stride 2 on split columns), for one group of rows, keeping what is interleaved in registers.
+  // Null where the tier has none for pixels of that many bytes.
+  edgec_host_step (*depthwise_ring)(int32_t pixel_bytes, int32_t rows);
   edgec_host_step max_pool, add, lookup;       // operands: input(s), output
   // count elements from one kind to another
   void (*convert)(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
@@ -98,7 +99,7 @@ struct edgec_host_tier {
   extern const edgec_host_tile edgec_conv_tiles__##tier[];                                \
   void edgec_depthwise__##tier(const void *params, uint8_t *const *operands);             \
   void edgec_depthwise_pair__##tier(const void *params, uint8_t *const *operands);        \
-  edgec_host_step edgec_depthwise_ring__##tier(int32_t pixel_bytes);                      \
+  edgec_host_step edgec_depthwise_ring__##tier(int32_t pixel_bytes, int32_t rows);        \
   void edgec_max_pool__##tier(const void *params, uint8_t *const *operands);              \
   void edgec_add__##tier(const void *params, uint8_t *const *operands);                   \
   void edgec_lookup__##tier(const void *params, uint8_t *const *operands);                \

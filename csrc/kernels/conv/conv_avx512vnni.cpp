@@ -83,13 +83,13 @@ const edgec_host_tile edgec_conv_tiles__avx512vnni[] = {
     {0, 0, 0, nullptr}};
 void edgec_depthwise__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
-edgec_host_step edgec_depthwise_ring__avx512vnni(int32_t pixel_bytes) {
+edgec_host_step edgec_depthwise_ring__avx512vnni(int32_t pixel_bytes, int32_t rows) {
   switch (pixel_bytes) {
-    case 8: return &depthwise_ring<8>;
-    case 16: return &depthwise_ring<16>;
-    case 24: return &depthwise_ring<24>;
-    case 32: return &depthwise_ring<32>;
-    default: return pixel_bytes % 64 == 0 ? &depthwise_ring<64> : nullptr;
+    case 8: return rows == 2 ? &depthwise_ring<8> : &depthwise_planes<8>;
+    case 16: return rows == 2 ? &depthwise_ring<16> : &depthwise_planes<16>;
+    case 24: return rows == 2 ? &depthwise_ring<24> : &depthwise_planes<24>;
+    case 32: return rows == 2 ? &depthwise_ring<32> : &depthwise_planes<32>;
+    default: return pixel_bytes % 64 != 0 ? nullptr : rows == 2 ? &depthwise_ring<64> : &depthwise_planes<64>;
   }
 }
 }

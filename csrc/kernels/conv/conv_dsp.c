@@ -13,23 +13,23 @@ void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *oper
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_2x4c1__dsp(const void *params, const edgec_operands *operands);
 
-/* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left
- * over of each, then zeros up to a word. */
+/* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left over
+ * of each, then zeros up to a word. Without dilation along the width a run is a row of the window, else it is one tap. */
 typedef struct runs {
-  int32_t pixels, bytes, words, left; /* of one run: taps along the width, bytes, whole words, bytes behind them */
-  int32_t across, count;              /* runs in a kernel row; in a window */
-  int32_t left_words;                 /* all `left` bytes, rounded up */
-  int32_t groups;                     /* words of a window */
+  int32_t bytes, words, left; /* of a run: bytes, whole words, bytes behind them */
+  int32_t count;              /* in a window */
+  int32_t left_words;         /* all `left` bytes, rounded up */
+  int32_t groups;             /* words of a window */
 } runs;
+
+static int is_dilated(const edgec_conv2d_params *p) { return p->dilation_w > 1 && p->kernel_w > 1; }
 
 static runs runs_of(const edgec_conv2d_params *p) {
   runs r;
-  r.pixels = p->dilation_w == 1 ? p->kernel_w : 1;
-  r.bytes = r.pixels * p->in_c;
+  r.bytes = is_dilated(p) ? p->in_c : p->kernel_w * p->in_c;
   r.words = r.bytes / 4;
   r.left = r.bytes % 4;
-  r.across = p->dilation_w == 1 ? 1 : p->kernel_w;
-  r.count = r.across * p->kernel_h;
+  r.count = is_dilated(p) ? p->kernel_h * p->kernel_w : p->kernel_h;
   r.left_words = (r.left * r.count + 3) / 4;
   r.groups = r.words * r.count + r.left_words;
   return r;
@@ -40,60 +40,98 @@ static int is_pointwise(const edgec_conv2d_params *p) {
          p->in_h == p->out_h && p->in_w == p->out_w;
 }
 
-/* Columns; behind them, for two positions each, room for a run that the edge of the input cuts, and for left-over bytes. */
+/* Bytes for a window that cannot be read in place: at the edge of the input, or dilated. */
+static int32_t copy_bytes(const edgec_conv2d_params *p, const runs *r) {
+  return p->kernel_h * p->kernel_w > 1 ? (r->count * r->bytes + 3) / 4 * 4 : 0;
+}
+
+/* Columns; behind them, for two positions, copies of windows and left-over bytes. */
 static uint32_t scratch_bytes(const edgec_conv2d_params *p) {
   const runs r = runs_of(p);
-  const int32_t cut = p->kernel_h * p->kernel_w > 1 ? 2 * ((r.bytes + 3) / 4) : 0;
-  return 4u * (uint32_t)(GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups + cut + 2 * r.left_words);
+  return 4u * (uint32_t)(GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups + 2 * r.left_words) + 2u * (uint32_t)copy_bytes(p, &r);
 }
 
+/* A window as rows of bytes. */
 typedef struct window {
-  int32_t y, x; /* of its first tap in the input */
+  const int8_t *x;
+  int32_t pitch;
 } window;
 
-/* The run's bytes: in the input, or copied to `cut` with zero_point where the window leaves the input. */
-static const int8_t *run_at(const edgec_conv2d_params *p, const runs *r, const int8_t *input, int32_t y, int32_t x, int8_t *cut) {
-  if (y >= 0 && y < p->in_h && x >= 0 && x + r->pixels <= p->in_w) {
-    return input + (y * p->in_w + x) * p->in_c;
+/* `count` bytes from a tap, or zero_point where there is none. */
+static void copy_tap(int8_t *to, const int8_t *from, int32_t count, int32_t zero_point) {
+  int32_t i = 0;
+  for (const uint32_t padding = ((uint32_t)zero_point & 0xffu) * 0x01010101u; i + 4 <= count; i += 4) {
+    const uint32_t word = from != NULL ? edgec_load_word(from + i) : padding;
+    memcpy(to + i, &word, sizeof word);
   }
-  int8_t *to = cut;
-  for (int32_t i = 0; i < r->pixels; i++) {
-    const int inside = y >= 0 && y < p->in_h && x + i >= 0 && x + i < p->in_w;
-    if (inside) {
-      memcpy(to, input + (y * p->in_w + x + i) * p->in_c, (size_t)p->in_c);
-    } else {
-      memset(to, p->in_zero_point, (size_t)p->in_c);
-    }
-    to += p->in_c;
+  for (; i < count; i++) {
+    to[i] = from != NULL ? from[i] : (int8_t)zero_point;
   }
-  return cut;
 }
 
-/* The windows of two positions to slots 0 and 1 of `columns`. */
-static void unpack_windows(const edgec_conv2d_params *p, const runs *r, const int8_t *input, window first, window second,
-                           uint32_t *columns, int32_t *sums, int8_t *spare) {
-  const int32_t cut = p->kernel_h * p->kernel_w > 1 ? (r->bytes + 3) / 4 * 4 : 0; /* as scratch_bytes has it */
-  int8_t *left0 = spare + 2 * cut;
-  int8_t *left1 = left0 + 4 * r->left_words;
+/* The window at a position: in the input, or copied to `copy` tap by tap with zero_point outside. */
+static window window_at(const edgec_conv2d_params *p, const runs *r, const int8_t *input, int32_t row, int32_t col, int8_t *copy) {
+  const int32_t y = row * p->stride_h - p->pad_top;
+  const int32_t x = col * p->stride_w - p->pad_left;
+  window w;
+  w.x = input + (y * p->in_w + x) * p->in_c;
+  w.pitch = p->dilation_h * p->in_w * p->in_c;
+  if (!is_dilated(p) && y >= 0 && x >= 0 && y + (p->kernel_h - 1) * p->dilation_h < p->in_h && x + p->kernel_w <= p->in_w) {
+    return w;
+  }
+  const int8_t *from = w.x;
+  int8_t *to = copy;
   for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-    for (int32_t i = 0; i < r->across; i++) {
-      const int32_t y = ky * p->dilation_h;
-      const int32_t x = i * p->dilation_w;
-      const int8_t *const run0 = run_at(p, r, input, first.y + y, first.x + x, spare);
-      const int8_t *const run1 = run_at(p, r, input, second.y + y, second.x + x, spare + cut);
-      if (r->words != 0) {
-        columns = edgec_dsp_unpack(columns, run0, run1, r->words, sums);
-      }
-      for (int32_t j = r->bytes - r->left; j < r->bytes; j++) {
-        *left0++ = run0[j];
-        *left1++ = run1[j];
-      }
+    const int32_t iy = y + ky * p->dilation_h;
+    for (int32_t kx = 0; kx < p->kernel_w; kx++) {
+      const int32_t ix = x + kx * p->dilation_w;
+      const int inside = iy >= 0 && iy < p->in_h && ix >= 0 && ix < p->in_w;
+      const int8_t *const tap = from + kx * p->dilation_w * p->in_c;
+      copy_tap(to, inside ? tap : NULL, p->in_c, p->in_zero_point);
+      to += p->in_c;
     }
+    from += w.pitch;
   }
-  if (r->left_words != 0) {
-    left0 = spare + 2 * cut;
-    edgec_dsp_unpack(columns, left0, left0 + 4 * r->left_words, r->left_words, sums);
+  w.x = copy;
+  w.pitch = r->bytes;
+  return w;
+}
+
+/* Two windows to two neighbouring slots of the columns; spare: room for left-over bytes, whose last word is 0 behind them. */
+static void unpack_windows(const runs *r, window first, window second, uint32_t *columns, int32_t *sums, int8_t *spare) {
+  two_windows w;
+  w.x0 = first.x;
+  w.x1 = second.x;
+  w.words = r->words;
+  w.rows = r->count;
+  w.step0 = first.pitch - 4 * r->words;
+  w.step1 = second.pitch - 4 * r->words;
+  w.sums[0] = 0;
+  w.sums[1] = 0;
+  if (r->words != 0) {
+    columns = edgec_dsp_unpack(columns, &w);
   }
+  if (r->left != 0) {
+    const int8_t *x0 = first.x + 4 * r->words;
+    const int8_t *x1 = second.x + 4 * r->words;
+    int8_t *left0 = spare;
+    int8_t *left1 = spare + 4 * r->left_words;
+    w.x0 = left0;
+    w.x1 = left1;
+    w.words = r->left_words;
+    w.rows = 1;
+    for (int32_t i = 0; i < r->count; i++) {
+      for (int32_t j = 0; j < r->left; j++) {
+        *left0++ = x0[j];
+        *left1++ = x1[j];
+      }
+      x0 += first.pitch;
+      x1 += second.pitch;
+    }
+    edgec_dsp_unpack(columns, &w);
+  }
+  sums[0] = w.sums[0];
+  sums[1] = w.sums[1];
 }
 
 static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t groups_words) {
@@ -129,77 +167,50 @@ static void finish_block(const edgec_conv2d_params *p, gemm *g, int8_t *y, int32
   edgec_clamp_bytes(y, count * p->out_c, p->clamp_min, p->clamp_max);
 }
 
-static void run_pointwise(const edgec_conv2d_params *p, const edgec_operands *o, const runs *r) {
-  gemm g = gemm_of(p, o, GEMM_GROUP_WORDS * r->groups);
-  uint32_t *const columns = o->scratch;
-  int32_t *const sums = o->scratch;
-  int8_t *const spare = (int8_t *)(columns + GEMM_POSITIONS + GEMM_GROUP_WORDS * r->groups);
+void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
+  const edgec_conv2d_params *const p = params;
+  const runs r = runs_of(p);
+  gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
+  uint32_t *const columns = operands->scratch;
+  int8_t *const spare = (int8_t *)(columns + GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups);
+  int8_t *const copies = spare + 8 * r.left_words;
+  const int32_t copy = copy_bytes(p, &r);
   const int32_t positions = p->out_h * p->out_w;
-  const int backwards = (uintptr_t)o->output[0] > (uintptr_t)o->input[0];
+  const int pointwise = is_pointwise(p);
+  const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)operands->input[0];
+  int32_t row = 0;
+  int32_t col = 0;
+  memset(spare, 0, (size_t)(8 * r.left_words));
   for (int32_t done = 0; done < positions;) {
     int32_t count = backwards ? (positions - done) % GEMM_POSITIONS : positions - done;
     if (count == 0 || count > GEMM_POSITIONS) {
       count = GEMM_POSITIONS;
     }
     const int32_t at = backwards ? positions - done - count : done;
-    const int8_t *const x = o->input[0] + at * p->in_c;
-    memset(columns, 0, sizeof(int32_t) * GEMM_POSITIONS);
-    for (int32_t i = 0; i < count; i += 2) {
-      const int8_t *const run0 = x + i * p->in_c;
-      const int8_t *const run1 = i + 1 < count ? run0 + p->in_c : run0;
-      uint32_t *const to = columns + GEMM_POSITIONS + i;
-      if (r->words != 0) {
-        edgec_dsp_unpack(to, run0, run1, r->words, sums + i);
-      }
-      if (r->left != 0) {
-        memset(spare, 0, 8);
-        memcpy(spare, run0 + 4 * r->words, (size_t)r->left);
-        memcpy(spare + 4, run1 + 4 * r->words, (size_t)r->left);
-        edgec_dsp_unpack(to + GEMM_GROUP_WORDS * r->words, spare, spare + 4, 1, sums + i);
-      }
-    }
-    finish_block(p, &g, o->output[0] + at * p->out_c, count);
-    done += count;
-  }
-}
-
-void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
-  const edgec_conv2d_params *const p = params;
-  const runs r = runs_of(p);
-  if (is_pointwise(p)) {
-    run_pointwise(p, operands, &r);
-    return;
-  }
-  gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
-  uint32_t *const columns = operands->scratch;
-  int8_t *const spare = (int8_t *)(columns + GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups);
-  const int32_t cut = p->kernel_h * p->kernel_w > 1 ? 2 * ((r.bytes + 3) / 4) : 0;
-  memset(spare, 0, (size_t)(4 * (cut + 2 * r.left_words)));
-  const int32_t positions = p->out_h * p->out_w;
-  int32_t row = 0;
-  int32_t col = 0;
-  int8_t *y = operands->output[0];
-  for (int32_t done = 0; done < positions; done += GEMM_POSITIONS) {
-    const int32_t count = positions - done < GEMM_POSITIONS ? positions - done : GEMM_POSITIONS;
-    memset(columns, 0, sizeof(int32_t) * GEMM_POSITIONS);
     for (int32_t i = 0; i < count; i += 2) {
       window w[2];
-      for (int32_t j = 0; j < 2; j++) {
-        if (i + j >= count) {
-          w[j] = w[0];
-          continue;
-        }
-        w[j].y = row * p->stride_h - p->pad_top;
-        w[j].x = col * p->stride_w - p->pad_left;
-        if (++col == p->out_w) {
-          col = 0;
-          row++;
+      if (pointwise) {
+        w[0].x = operands->input[0] + (at + i) * p->in_c;
+        w[0].pitch = p->in_c;
+        w[1] = w[0];
+        w[1].x += i + 1 < count ? p->in_c : 0;
+      } else {
+        for (int32_t j = 0; j < 2; j++) {
+          if (i + j == count) {
+            w[1] = w[0];
+            break;
+          }
+          w[j] = window_at(p, &r, operands->input[0], row, col, copies + j * copy);
+          if (++col == p->out_w) {
+            col = 0;
+            row++;
+          }
         }
       }
-      unpack_windows(p, &r, operands->input[0], w[0], w[1], columns + GEMM_POSITIONS + i, (int32_t *)columns + i, spare);
+      unpack_windows(&r, w[0], w[1], columns + GEMM_POSITIONS + i, (int32_t *)columns + i, spare);
     }
-    finish_block(p, &g, y, count);
-    y += count * p->out_c;
+    finish_block(p, &g, operands->output[0] + at * p->out_c, count);
+    done += count;
   }
 }
 

@@ -6,19 +6,22 @@
 #include "conv_mve_patches.h"
 
 enum {
-  PLANE_MAX = 8192, /* bytes of scratch; edgec/ops/packing_mve.py has these too */
+  PLANE_MAX = 8192, /* bytes of a whole plane; edgec/ops/packing_mve.py has these too */
+  TILE_MAX = 4096,  /* bytes of a part of a plane */
   TABLE_MAX = 640,
-  MAP_MAX = 160 /* pixels of a plane that is copied through a map */
+  REACH_MAX = 255, /* of the byte offsets of a gather */
+  MAP_MAX = 160    /* pixels of a plane that is copied through a map */
 };
 
-/* How a plane is cut. Patches start at multiples of (down, across) outputs, the last ones moved back to end with the plane:
- * what is computed twice is stored twice, with the same value. */
+/* How a plane is cut. Tiles, bands and patches that would go beyond their end are moved back: what is computed twice is
+ * stored twice, with the same value. */
 typedef struct patch_plan {
-  int32_t down, across;     /* outputs of a patch */
-  int32_t outputs;          /* of a patch in the table: 4 or 2 */
-  int32_t columns;          /* lanes of a patch's row */
-  int32_t lead;             /* zero bytes in front of the first record */
-  int32_t stride, height;   /* of the plane */
+  int32_t tile_h, tile_w;    /* outputs of a tile: the whole plane where that fits */
+  int32_t down, across;      /* outputs of a patch */
+  int32_t outputs;           /* of a patch in the table: 4 or 2 */
+  int32_t columns;           /* lanes of a patch's row */
+  int32_t lead;              /* zero bytes in front of the first record */
+  int32_t stride, height;    /* of the plane */
   int32_t band, bands, step; /* output rows the table covers, how often it is used, rows from one use to the next */
   int32_t patches_across, groups;
   int32_t plane_bytes, table_bytes, map_bytes;
@@ -36,20 +39,55 @@ static int32_t group_bytes(const patch_plan *plan) {
   return plan->outputs == 4 ? (int32_t)sizeof(edgec_mve_group4) : (int32_t)sizeof(edgec_mve_group2);
 }
 
-/* Fill in the plan for patches of down x across outputs. Nonzero where they fit. */
-static int try_patches(const edgec_depthwise_conv2d_params *p, int32_t down, int32_t across, patch_plan *plan) {
-  const int32_t rows = (down - 1) * p->stride_h + p->kernel_h;
+/* The longest part of `out` outputs whose input is at most `limit` long, evened out; 0 where there is none. */
+static int32_t part_of(int32_t out, int32_t limit, int32_t kernel, int32_t stride, int32_t multiple) {
+  const int32_t most = limit < kernel ? 0 : ((limit - kernel) / stride + 1) / multiple * multiple;
+  if (most >= out || most == 0) {
+    return most == 0 ? 0 : out;
+  }
+  return edgec_mve_round_up(divide_up(out, divide_up(out, most)), multiple);
+}
+
+static int32_t reach_of(int32_t out, int32_t kernel, int32_t stride) { return (out - 1) * stride + kernel; }
+
+/* Fill in the plan for patches of down x across outputs. What it costs, or INT32_MAX where they do not fit. */
+static int32_t try_patches(const edgec_depthwise_conv2d_params *p, int32_t down, int32_t across, patch_plan *plan) {
+  const int32_t rows = reach_of(down, p->kernel_h, p->stride_h);
+  const int32_t columns = reach_of(across, p->kernel_w, p->stride_w);
+  if (rows * columns > EDGEC_MVE_BLOCK) {
+    return INT32_MAX;
+  }
+  const int32_t widest = rows == 1 ? REACH_MAX : (REACH_MAX - columns + 1) / (rows - 1);
+  int32_t stride = reach_of(at_least(p->out_w, across), p->kernel_w, p->stride_w);
+  int32_t height = reach_of(at_least(p->out_h, down), p->kernel_h, p->stride_h);
+  int32_t cost = 0;
+  plan->tile_h = p->out_h;
+  plan->tile_w = p->out_w;
+  if (stride > widest || height > PLANE_MAX || stride * height > PLANE_MAX) {
+    plan->tile_w = part_of(p->out_w, widest, p->kernel_w, p->stride_w, across);
+    stride = reach_of(at_least(plan->tile_w, across), p->kernel_w, p->stride_w);
+    plan->tile_h = part_of(p->out_h, TILE_MAX / stride, p->kernel_h, p->stride_h, down);
+    height = reach_of(at_least(plan->tile_h, down), p->kernel_h, p->stride_h);
+    if (plan->tile_h == 0 || plan->tile_w == 0 || plan->tile_h > p->out_h || plan->tile_w > p->out_w) {
+      return INT32_MAX;
+    }
+    cost = 1 << 30; /* whole planes first: they may lie over the input */
+  }
   plan->down = down;
   plan->across = across;
   plan->outputs = down * across == 4 ? 4 : 2;
-  plan->columns = (across - 1) * p->stride_w + p->kernel_w;
-  plan->lead = (down - 1) * p->stride_h * plan->columns + (across - 1) * p->stride_w;
-  plan->stride = (at_least(p->out_w, across) - 1) * p->stride_w + p->kernel_w;
-  plan->height = (at_least(p->out_h, down) - 1) * p->stride_h + p->kernel_h;
-  plan->plane_bytes = edgec_mve_round_up(plan->stride * plan->height, EDGEC_MVE_BLOCK);
-  plan->patches_across = divide_up(p->out_w, across);
-  return rows * plan->columns <= EDGEC_MVE_BLOCK && (rows - 1) * plan->stride + plan->columns - 1 <= 255 &&
-         plan->stride * plan->height <= PLANE_MAX;
+  plan->columns = columns;
+  plan->lead = (down - 1) * p->stride_h * columns + (across - 1) * p->stride_w;
+  plan->stride = stride;
+  plan->height = height;
+  plan->plane_bytes = edgec_mve_round_up(stride * height, EDGEC_MVE_BLOCK);
+  plan->patches_across = divide_up(plan->tile_w, across);
+  return cost + groups_of(plan, plan->tile_h) * (plan->outputs == 4 ? 27 : 32);
+}
+
+static int band_fits(const edgec_depthwise_conv2d_params *p, const patch_plan *plan) {
+  const int64_t last = (int64_t)(plan->band - 1) * p->out_w * p->out_c + (int64_t)plan->tile_w * p->out_c;
+  return last <= 0xffff && (plan->band <= plan->down || groups_of(plan, plan->band) * group_bytes(plan) <= TABLE_MAX);
 }
 
 /* Nonzero where this kernel can run the layer. */
@@ -58,37 +96,33 @@ static int plan_patches(const edgec_depthwise_conv2d_params *p, patch_plan *plan
   int32_t least = INT32_MAX;
   patch_plan candidate;
   if (p->in_c != p->out_c || p->dilation_h != 1 || p->dilation_w != 1 || p->in_c > 0x1fff || p->kernel_h > EDGEC_MVE_BLOCK ||
-      p->kernel_w > EDGEC_MVE_BLOCK || p->stride_h > EDGEC_MVE_BLOCK || p->stride_w > EDGEC_MVE_BLOCK || p->out_h > PLANE_MAX ||
-      p->out_w > PLANE_MAX) {
+      p->kernel_w > EDGEC_MVE_BLOCK || p->stride_h > EDGEC_MVE_BLOCK || p->stride_w > EDGEC_MVE_BLOCK) {
     return 0;
   }
   for (int32_t i = 0; i < 6; i++) {
-    if (try_patches(p, shapes[i][0], shapes[i][1], &candidate) != 0) {
-      const int32_t cost = groups_of(&candidate, p->out_h) * (candidate.outputs == 4 ? 27 : 32);
-      if (cost < least) {
-        least = cost;
-        *plan = candidate;
-      }
+    const int32_t cost = try_patches(p, shapes[i][0], shapes[i][1], &candidate);
+    if (cost < least) {
+      least = cost;
+      *plan = candidate;
     }
   }
   if (least == INT32_MAX) {
     return 0;
   }
-  /* As many rows a band as the table may have; then the longest step that ends with the plane. */
-  plan->band = p->out_h;
-  while (plan->band > plan->down && (groups_of(plan, plan->band) * group_bytes(plan) > TABLE_MAX ||
-                                     plan->band * p->out_w * p->out_c > 0xffff)) {
+  /* As many rows a band as the table may have; then the longest step that ends with the tile. */
+  plan->band = plan->tile_h;
+  while (plan->band > plan->down && band_fits(p, plan) == 0) {
     plan->band = edgec_mve_round_up(plan->band, plan->down) - plan->down;
   }
   plan->step = plan->band;
-  while ((p->out_h - plan->band) % plan->step != 0) {
+  while ((plan->tile_h - plan->band) % plan->step != 0) {
     plan->step--;
   }
-  plan->bands = (p->out_h - plan->band) / plan->step + 1;
+  plan->bands = (plan->tile_h - plan->band) / plan->step + 1;
   plan->groups = groups_of(plan, plan->band);
   plan->table_bytes = edgec_mve_round_up(plan->groups * group_bytes(plan), EDGEC_MVE_BLOCK);
   plan->map_bytes = p->in_h * p->in_w <= MAP_MAX ? edgec_mve_round_up(2 * p->in_h * p->in_w, EDGEC_MVE_BLOCK) : 0;
-  return plan->band * p->out_w * p->out_c <= 0xffff;
+  return band_fits(p, plan);
 }
 
 /* Where the outputs of a patch go, counted from its first. A layer may have fewer outputs than a patch: then some coincide. */
@@ -105,7 +139,7 @@ static void place_outputs(const edgec_depthwise_conv2d_params *p, const patch_pl
 static void fill_table(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, const uint16_t *places, uint32_t base,
                        void *table) {
   const int32_t last_y = at_least(plan->band - plan->down, 0);
-  const int32_t last_x = at_least(p->out_w - plan->across, 0);
+  const int32_t last_x = at_least(plan->tile_w - plan->across, 0);
   const int32_t row_bytes = p->out_w * p->out_c;
   const int32_t last = plan->groups * 8;
   uint32_t *patch = table;
@@ -136,83 +170,109 @@ static void fill_table(const edgec_depthwise_conv2d_params *p, const patch_plan 
   }
 }
 
-/* Input rows and columns that the plane has room for; the rest no output reads. */
-static int32_t pixels_inside(int32_t size, int32_t plane, int32_t pad) { return size < plane - pad ? size : plane - pad; }
+/* Pixels of one axis that lie in the plane of a tile: the first of the plane and of the input, and their number. */
+typedef struct extent {
+  int32_t plane, input, count;
+} extent;
+
+static extent extent_of(int32_t origin, int32_t plane, int32_t size) {
+  extent e;
+  e.plane = at_least(-origin, 0);
+  e.input = origin + e.plane;
+  e.count = edgec_clamp(size - e.input, 1, plane - e.plane);
+  return e;
+}
+
+/* What is the same for every tile. */
+static void prepare_job(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, edgec_mve_patches *job) {
+  job->zero_point = p->out_zero_point;
+  job->row_step = p->in_w * p->in_c;
+  job->plane_step = plan->stride;
+  job->vector_step = 8 * p->in_c;
+  job->groups = plan->groups;
+  job->bands = plan->bands;
+  job->band_input = plan->step * p->stride_h * plan->stride;
+  job->band_output = plan->step * p->out_w * p->out_c;
+  job->shift = p->shift;
+  job->outputs = plan->outputs;
+  job->pixel = p->in_c;
+  const int32_t lanes = reach_of(plan->down, p->kernel_h, p->stride_h) * plan->columns;
+  int32_t column = 0;
+  int32_t row = 0;
+  for (int32_t i = 0; i < EDGEC_MVE_BLOCK; i++) {
+    job->gather[i] = (uint8_t)(i < lanes ? row + column : 0);
+    column++;
+    if (column == plan->columns) {
+      column = 0;
+      row += plan->stride;
+    }
+  }
+  for (int32_t i = 0; i < 8; i++) {
+    job->lanes[i] = (uint16_t)(i * p->in_c);
+    job->low[i] = (int16_t)p->clamp_min;
+    job->high[i] = (int16_t)p->clamp_max;
+    job->mask[i / 2] = -(int32_t)((uint32_t)1 << p->shift);
+  }
+}
+
+/* One tile of every channel: what of the input lies in its plane, then the engine. */
+static void run_tile(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, const edgec_operands *operands, int32_t oy,
+                     int32_t ox, edgec_mve_patches *job) {
+  int8_t *const plane = operands->scratch;
+  const extent rows = extent_of(oy * p->stride_h - p->pad_top, plan->height, p->in_h);
+  const extent columns = extent_of(ox * p->stride_w - p->pad_left, plan->stride, p->in_w);
+  edgec_mve_fill(plane, p->in_zero_point, plan->plane_bytes);
+  job->input = operands->input[0] + (rows.input * p->in_w + columns.input) * p->in_c;
+  job->output = operands->output[0] + (oy * p->out_w + ox) * p->out_c;
+  job->weights = operands->constant[0];
+  job->epilogue = operands->constant[1];
+  job->channels = p->out_c;
+  job->inside = plane + rows.plane * plan->stride + columns.plane;
+  job->columns = columns.count;
+  job->rows = rows.count;
+  job->map = NULL;
+  if (plan->map_bytes != 0 && columns.count == p->in_w) {
+    uint16_t *const map = (uint16_t *)(void *)(plane + plan->plane_bytes + plan->table_bytes);
+    uint16_t *to = map;
+    for (int32_t y = 0; y < rows.count; y++) {
+      for (int32_t x = 0; x < columns.count; x++) {
+        *to++ = (uint16_t)(y * plan->stride + x);
+      }
+    }
+    job->map = map;
+    job->columns = rows.count * columns.count;
+  }
+  edgec_mve_run_patches(job);
+}
 
 void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands) {
   const edgec_depthwise_conv2d_params *const p = params;
   patch_plan plan;
   edgec_mve_patches job;
+  uint16_t places[4];
   if (plan_patches(p, &plan) == 0) {
     return; /* the check refuses such a layer */
   }
   int8_t *const plane = operands->scratch;
-  void *const table = plane + plan.plane_bytes;
-  uint16_t *const map = plan.map_bytes == 0 ? NULL : (uint16_t *)(void *)(plane + plan.plane_bytes + plan.table_bytes);
-  uint16_t places[4];
-  edgec_mve_fill(plane, p->in_zero_point, plan.plane_bytes);
+  uint32_t base = 0u;
+  prepare_job(p, &plan, &job);
   place_outputs(p, &plan, places, job.record);
   job.plane = plane;
-  uint32_t base = 0u;
 #if defined(__ARM_FEATURE_MVE)
   if (plan.bands == 1) {
     base = (uint32_t)(uintptr_t)plane;
     job.plane = NULL;
   }
 #endif
-  fill_table(p, &plan, places, base, table);
-
-  const int32_t rows = pixels_inside(p->in_h, plan.height, p->pad_top);
-  const int32_t columns = pixels_inside(p->in_w, plan.stride, p->pad_left);
-  job.input = operands->input[0];
-  job.output = operands->output[0];
-  job.weights = operands->constant[0];
-  job.epilogue = operands->constant[1];
-  job.channels = p->out_c;
-  job.zero_point = p->out_zero_point;
-  job.inside = plane + p->pad_top * plan.stride + p->pad_left;
-  job.columns = columns;
-  job.map = NULL;
-  job.rows = rows;
-  job.row_step = p->in_w * p->in_c;
-  job.plane_step = plan.stride;
-  job.vector_step = 8 * p->in_c;
-  job.table = table;
-  job.groups = plan.groups;
-  job.bands = plan.bands;
-  job.band_input = plan.step * p->stride_h * plan.stride;
-  job.band_output = plan.step * p->out_w * p->out_c;
-  job.shift = p->shift;
-  job.outputs = plan.outputs;
-  job.pixel = p->in_c;
-  if (map != NULL && columns == p->in_w) {
-    uint16_t *to = map;
-    for (int32_t y = 0; y < rows; y++) {
-      for (int32_t x = 0; x < columns; x++) {
-        *to++ = (uint16_t)(y * plan.stride + x);
-      }
-    }
-    job.map = map;
-    job.columns = rows * columns;
-  }
-  const int32_t lanes = ((plan.down - 1) * p->stride_h + p->kernel_h) * plan.columns;
-  int32_t column = 0;
-  int32_t row = 0;
-  for (int32_t i = 0; i < EDGEC_MVE_BLOCK; i++) {
-    job.gather[i] = (uint8_t)(i < lanes ? row + column : 0);
-    column++;
-    if (column == plan.columns) {
-      column = 0;
-      row += plan.stride;
+  job.table = plane + plan.plane_bytes;
+  fill_table(p, &plan, places, base, plane + plan.plane_bytes);
+  for (int32_t y = 0; y < p->out_h; y += plan.tile_h) {
+    const int32_t oy = y < p->out_h - plan.tile_h ? y : p->out_h - plan.tile_h;
+    for (int32_t x = 0; x < p->out_w; x += plan.tile_w) {
+      const int32_t ox = x < p->out_w - plan.tile_w ? x : p->out_w - plan.tile_w;
+      run_tile(p, &plan, operands, oy, ox, &job);
     }
   }
-  for (int32_t i = 0; i < 8; i++) {
-    job.lanes[i] = (uint16_t)(i * p->in_c);
-    job.low[i] = (int16_t)p->clamp_min;
-    job.high[i] = (int16_t)p->clamp_max;
-    job.mask[i / 2] = -(int32_t)((uint32_t)1 << p->shift);
-  }
-  edgec_mve_run_patches(&job);
 }
 
 static int depthwise_conv2d_1x8c16_check(const void *params, const edgec_sizes *sizes) {

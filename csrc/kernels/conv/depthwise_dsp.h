@@ -41,59 +41,83 @@ static strips strips_of(const edgec_depthwise_conv2d_params *p) {
   return s;
 }
 
-/* Blocks of one channel; one member a word, in the order of the assembly's stack frame. */
-typedef struct blocks {
-  int32_t multiplier, zero_point;
-  int32_t right;    /* bytes from an output to the one on its right; 0: the right one is not wanted */
-  int8_t *y_below;  /* of the assembly */
-  int8_t *y;        /* of the assembly */
-  int32_t step;     /* bytes down two rows of outputs */
-  const uint32_t *end; /* of the assembly */
-  int32_t bias;
-  int32_t column_bytes;
-  int32_t columns;  /* of blocks */
-  int8_t *y_column; /* first output */
-  int32_t below;    /* bytes from an output to the one below; 0: that one is not wanted */
-  const uint32_t *plane;
-  const uint32_t *weights;
-  int32_t read_bytes; /* of a column of the plane: rows of blocks times rows a block moves on */
-} blocks;
+/* A rectangle of blocks. */
+typedef struct region {
+  int32_t right;        /* bytes from an output to the one on its right; 0: there is none, and only the left ones are wanted */
+  int32_t columns;      /* of blocks */
+  int32_t y_offset;     /* bytes to the first output */
+  int32_t below;        /* bytes from an output to the one below; 0: that one is not wanted */
+  int32_t plane_offset; /* bytes to the first word */
+  int32_t read_bytes;   /* of a column of the plane: rows of blocks times rows a block moves on */
+} region;
+
+/* What is the same for all channels of a strip: whole blocks, and those that hang over the right or lower edge. */
+typedef struct strip {
+  int32_t zero_point;
+  int32_t step;         /* bytes down two rows of outputs */
+  int32_t column_bytes; /* of the plane */
+  int32_t regions;
+  region region[4];
+} strip;
+
+/* Two channels of pixel pairs to two planes. */
+typedef struct pixels {
+  uint32_t *to;
+  const int8_t *from;
+  int32_t pixel, pitch;              /* bytes from a pixel to its neighbour, and down a row */
+  int32_t rows, columns;             /* at least 1 */
+  int32_t column_bytes, plane_bytes; /* of the planes */
+} pixels;
 
 #if EDGEC_DSP
 
-void edgec_dsp_depthwise_s1(const blocks *b);
-void edgec_dsp_depthwise_s2(const blocks *b);
+/* One channel of a strip. channel: DEPTHWISE_CHANNEL_WORDS. */
+void edgec_dsp_depthwise_s1(const strip *s, const uint32_t *channel, const uint32_t *plane, int8_t *y);
+void edgec_dsp_depthwise_s2(const strip *s, const uint32_t *channel, const uint32_t *plane, int8_t *y);
 
 /* Frame: multiplier 0, zero_point 4, right 8, y_below 12, y 16, step 20, end 24, bias 28, column_bytes 32, columns 36,
- * y_column 40, below 44, plane 48, weights 52, read_bytes 56. Accumulators r4-r7, weights from r8. */
+ * y_column 40, below 44, column of the plane 48, read_bytes 52, next region 56, regions 60, plane 64, y of the strip 68.
+ * Accumulators r4-r7, weights from r8; (w1, w2) of the rows in r5-r7 until they are moved. */
 #define BLOCKS_ENTER             \
   "push {r4-r11, lr}\n"          \
-  "sub sp, sp, #60\n"            \
-  "ldmia r0!, {r1-r7}\n"         \
-  "stmia.w sp, {r1-r7}\n"        \
-  "add r12, sp, #28\n"           \
-  "ldmia.w r0, {r1-r8}\n"        \
-  "stmia.w r12, {r1-r8}\n"       \
-  "ldmia.w r7, {r4-r6}\n"        \
+  "sub sp, sp, #72\n"            \
+  "strd r2, r3, [sp, #64]\n"     \
+  "ldmia r0!, {r2, r3, r4, r5}\n" \
+  "str r2, [sp, #4]\n"           \
+  "str r3, [sp, #20]\n"          \
+  "str r4, [sp, #32]\n"          \
+  "strd r0, r5, [sp, #56]\n"     \
+  "ldmia.w r1, {r2-r6}\n"        \
+  "str r2, [sp, #28]\n"          \
+  "str r3, [sp]\n"               \
   "sxtb16 r8, r4\n"              \
   "sxtb16 r9, r5\n"              \
   "sxtb16 r10, r6\n"
 
-/* r0: this column of the plane; r1 the next; r2 column_bytes. */
+/* r0: this column of the plane; r1 the next; r2 column_bytes; the flags say whether `right` is 0. */
 #define BLOCKS_COLUMN            \
+  "0:\n"                         \
+  "ldr r0, [sp, #56]\n"          \
+  "ldr r7, [sp, #68]\n"          \
+  "ldmia r0!, {r1, r2, r3, r4, r5, r6}\n" \
+  "str r0, [sp, #56]\n"          \
+  "ldr r0, [sp, #64]\n"          \
+  "add r3, r3, r7\n"             \
+  "add r5, r5, r0\n"             \
+  "str r1, [sp, #8]\n"           \
+  "str r2, [sp, #36]\n"          \
+  "strd r3, r4, [sp, #40]\n"     \
+  "strd r5, r6, [sp, #48]\n"     \
   "1:\n"                         \
-  "ldr r0, [sp, #48]\n"          \
+  "ldrd r0, r3, [sp, #48]\n"     \
   "ldr r2, [sp, #32]\n"          \
-  "ldr r3, [sp, #56]\n"          \
-  "add r1, r0, r2\n"             \
-  "add r3, r3, r0\n"             \
-  "str r3, [sp, #24]\n"          \
-  "ldr r4, [sp, #40]\n"          \
-  "ldr r5, [sp, #44]\n"          \
+  "ldrd r4, r5, [sp, #40]\n"     \
   "ldr r6, [sp, #8]\n"           \
-  "str r4, [sp, #16]\n"          \
+  "add r3, r3, r0\n"             \
+  "add r1, r0, r2\n"             \
+  "str r3, [sp, #24]\n"          \
   "add r5, r5, r4\n"             \
-  "str r5, [sp, #12]\n"          \
+  "strd r5, r4, [sp, #12]\n"     \
   "add r4, r4, r6, lsl #1\n"     \
   "str r4, [sp, #40]\n"
 
@@ -124,7 +148,12 @@ void edgec_dsp_depthwise_s2(const blocks *b);
   "subs r2, r2, #1\n"            \
   "str r2, [sp, #36]\n"          \
   "bne 1b\n"                     \
-  "add sp, sp, #60\n"            \
+  "3:\n"                         \
+  "ldr r2, [sp, #60]\n"          \
+  "subs r2, r2, #1\n"            \
+  "str r2, [sp, #60]\n"          \
+  "bne.w 0b\n"                   \
+  "add sp, sp, #72\n"            \
   "pop {r4-r11, pc}\n"
 
 /* Weights (w0, w1) of the three rows in r8-r10, (w1, w2) in r11, r12, lr. */
@@ -133,6 +162,8 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s1) BLOCKS_ENTER
         "sxtb16 r12, r5, ror #8\n"
         "sxtb16 lr, r6, ror #8\n" BLOCKS_COLUMN
         "str r1, [sp, #48]\n"
+        "cmp r6, #0\n"
+        "beq.w 4f\n"
         "2:\n"
         "ldrd r2, r3, [r0], #8\n"
         "ldr r6, [sp, #28]\n"
@@ -162,7 +193,41 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s1) BLOCKS_ENTER
         "smlabt r6, r2, r12, r6\n"
         "smlad r7, r2, r12, r7\n"
         "smlabt r6, r3, lr, r6\n"
-        "smlad r7, r3, lr, r7\n" BLOCKS_STORE EDGEC_DSP_END(edgec_dsp_depthwise_s1));
+        "smlad r7, r3, lr, r7\n" BLOCKS_STORE
+        "4:\n" /* a column of which only the left outputs are wanted: it is the only one */
+        "ldrd r2, r3, [r0], #8\n"
+        "ldr r6, [sp, #28]\n"
+        "smlad r4, r2, r8, r6\n"
+        "smlad r6, r3, r8, r6\n"
+        "smlad r4, r3, r9, r4\n"
+        "ldrd r2, r3, [r0]\n"
+        "smlad r4, r2, r10, r4\n"
+        "smlad r6, r2, r9, r6\n"
+        "smlad r6, r3, r10, r6\n"
+        "ldrd r2, r3, [r1], #8\n"
+        "smlabt r4, r2, r11, r4\n"
+        "smlabt r6, r3, r11, r6\n"
+        "smlabt r4, r3, r12, r4\n"
+        "ldrd r2, r3, [r1]\n"
+        "smlabt r4, r2, lr, r4\n"
+        "smlabt r6, r2, r12, r6\n"
+        "smlabt r6, r3, lr, r6\n"
+        "ldrd r2, r3, [sp]\n"
+        "smmlar r4, r4, r2, r3\n"
+        "smmlar r6, r6, r2, r3\n"
+        "ldrd r2, r3, [sp, #12]\n"
+        "ldr r5, [sp, #20]\n"
+        "ssat r4, #8, r4\n"
+        "ssat r6, #8, r6\n"
+        "strb r6, [r2]\n"
+        "strb r4, [r3]\n"
+        "add r2, r2, r5\n"
+        "add r3, r3, r5\n"
+        "strd r2, r3, [sp, #12]\n"
+        "ldr r2, [sp, #24]\n"
+        "cmp r0, r2\n"
+        "bne 4b\n"
+        "b 3b\n" EDGEC_DSP_END(edgec_dsp_depthwise_s1));
 
 /* Weights (w0, w1) of the three rows in r8-r10, the w2 of rows 0 and 1 in r11, of row 2 in the upper half of r12. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s2) BLOCKS_ENTER
@@ -208,17 +273,26 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s2) BLOCKS_ENTER
         "smlabt r7, r3, r11, r7\n"
         "smlabt r7, r2, r12, r7\n" BLOCKS_STORE EDGEC_DSP_END(edgec_dsp_depthwise_s2));
 
-/* Two channels of `rows` pixel pairs to two planes; rows at least 1. */
-void edgec_dsp_gather(uint32_t *to, const int8_t *from, int32_t pixel, int32_t pitch, int32_t rows, int32_t plane_bytes);
-/* r0, r5: the planes; r1 from; r2 pixel; r3 pitch; r4 rows. */
+void edgec_dsp_gather(const pixels *g);
+/* r0, r5: the planes; r1 from; r2 pixel; r3 pitch; r4 rows; frame: to 0, from 4, rows 16, columns 20, column_bytes 24, plane 28. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gather)
         "push {r4-r9, lr}\n"
-        "ldrd r4, r5, [sp, #28]\n"
-        "add r5, r5, r0\n"
+        "sub sp, sp, #36\n"
+        "ldmia.w r0, {r1-r8}\n"
+        "stmia.w sp, {r1-r8}\n"
+        "mov r2, r3\n"
+        "mov r3, r4\n"
         "add lr, r2, r3\n"
-        "lsls r4, r4, #31\n"
-        "ldr r4, [sp, #28]\n"
-        "beq 1f\n"
+        "0:\n"
+        "ldrd r0, r1, [sp]\n"
+        "ldrd r7, r5, [sp, #24]\n"
+        "ldr r4, [sp, #16]\n"
+        "add r7, r7, r0\n"
+        "add r8, r1, r2, lsl #1\n"
+        "strd r7, r8, [sp]\n"
+        "add r5, r5, r0\n"
+        "lsrs r4, r4, #1\n"
+        "bcc 1f\n"
         "ldrh r6, [r1]\n"
         "ldrh r7, [r1, r2]\n"
         "add r1, r1, r3\n"
@@ -228,8 +302,7 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gather)
         "str r7, [r0], #4\n"
         "str r6, [r5], #4\n"
         "1:\n"
-        "lsrs r4, r4, #1\n"
-        "beq 3f\n"
+        "cbz r4, 3f\n"
         "2:\n"
         "ldrh r6, [r1]\n"
         "ldrh r7, [r1, r2]\n"
@@ -247,42 +320,61 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gather)
         "subs r4, r4, #1\n"
         "bne 2b\n"
         "3:\n"
+        "ldr r4, [sp, #20]\n"
+        "subs r4, r4, #1\n"
+        "str r4, [sp, #20]\n"
+        "bne 0b\n"
+        "add sp, sp, #36\n"
         "pop {r4-r9, pc}\n" EDGEC_DSP_END(edgec_dsp_gather));
 
 #else
 
-static void run_blocks(const blocks *b, int32_t stride) {
-  for (int32_t j = 0; j < b->columns; j++) {
-    const uint32_t *const plane = b->plane + j * stride * (b->column_bytes / 4);
-    const int32_t block_rows = b->read_bytes / (8 * stride);
-    for (int32_t i = 0; i < block_rows; i++) {
-      int8_t *const y = b->y_column + j * 2 * b->right + i * b->step;
-      for (int32_t at = 3; at >= 0; at--) { /* lower right, lower left, upper right, upper left */
-        const int32_t row = (2 * i + at / 2) * stride;
-        const int32_t col = (at % 2) * stride;
-        int32_t acc = b->bias;
-        for (int32_t ky = 0; ky < 3; ky++) {
-          const uint32_t w = b->weights[ky];
-          const int32_t taps[3] = {(int8_t)(uint8_t)w, (int8_t)(uint8_t)(w >> 8), (int8_t)(uint8_t)(w >> 24)};
-          for (int32_t kx = 0; kx < 3; kx++) {
-            const uint32_t word = plane[(col + kx) / 2 * (b->column_bytes / 4) + row + ky];
-            acc = edgec_mac(acc, edgec_half(word, (col + kx) % 2), taps[kx]);
-          }
+static void run_region(const strip *s, const region *r, const uint32_t *channel, const uint32_t *plane, int8_t *y, int32_t stride) {
+  const int32_t column_words = s->column_bytes / 4;
+  const int32_t block_rows = r->read_bytes / (8 * stride);
+  plane += r->plane_offset / 4;
+  y += r->y_offset;
+  for (int32_t at = 0; at < 4 * r->columns * block_rows; at++) { /* of a block: lower right, lower left, upper right, upper left */
+    const int32_t lower = 1 - at / 2 % 2;
+    const int32_t right = 1 - at % 2;
+    const int32_t i = at / 4 % block_rows;
+    const int32_t j = at / 4 / block_rows;
+    int32_t acc = (int32_t)channel[0];
+    for (int32_t ky = 0; ky < 3; ky++) {
+      const uint32_t w = channel[2 + ky];
+      const int32_t taps[3] = {(int8_t)(uint8_t)w, (int8_t)(uint8_t)(w >> 8), (int8_t)(uint8_t)(w >> 24)};
+      for (int32_t kx = 0; kx < 3; kx++) {
+        const int32_t column = (2 * j + right) * stride + kx;
+        if (right == 0 || r->right != 0) { /* the plane ends behind the last output */
+          acc = edgec_mac(acc, edgec_half(plane[column / 2 * column_words + (2 * i + lower) * stride + ky], column % 2), taps[kx]);
         }
-        y[at / 2 * b->below + at % 2 * b->right] = (int8_t)edgec_ssat8(edgec_smmlar(acc, b->multiplier, b->zero_point));
       }
     }
+    y[j * 2 * r->right + i * s->step + lower * r->below + right * r->right] =
+        (int8_t)edgec_ssat8(edgec_smmlar(acc, (int32_t)channel[1], s->zero_point));
   }
 }
 
-static void edgec_dsp_depthwise_s1(const blocks *b) { run_blocks(b, 1); }
-static void edgec_dsp_depthwise_s2(const blocks *b) { run_blocks(b, 2); }
+static void run_regions(const strip *s, const uint32_t *channel, const uint32_t *plane, int8_t *y, int32_t stride) {
+  for (int32_t i = 0; i < s->regions; i++) {
+    run_region(s, &s->region[i], channel, plane, y, stride);
+  }
+}
 
-static void edgec_dsp_gather(uint32_t *to, const int8_t *from, int32_t pixel, int32_t pitch, int32_t rows, int32_t plane_bytes) {
-  for (int32_t i = 0; i < rows; i++) {
-    to[i] = edgec_pair(from[0], from[pixel]);
-    to[plane_bytes / 4 + i] = edgec_pair(from[1], from[pixel + 1]);
-    from += pitch;
+static void edgec_dsp_depthwise_s1(const strip *s, const uint32_t *channel, const uint32_t *plane, int8_t *y) {
+  run_regions(s, channel, plane, y, 1);
+}
+
+static void edgec_dsp_depthwise_s2(const strip *s, const uint32_t *channel, const uint32_t *plane, int8_t *y) {
+  run_regions(s, channel, plane, y, 2);
+}
+
+static void edgec_dsp_gather(const pixels *g) {
+  for (int32_t i = 0; i < g->columns * g->rows; i++) {
+    const int8_t *const from = g->from + i / g->rows * 2 * g->pixel + i % g->rows * g->pitch;
+    uint32_t *const to = g->to + i / g->rows * g->column_bytes / 4 + i % g->rows;
+    to[0] = edgec_pair(from[0], from[g->pixel]);
+    to[g->plane_bytes / 4] = edgec_pair(from[1], from[g->pixel + 1]);
   }
 }
 
@@ -305,19 +397,24 @@ static void gather(const edgec_depthwise_conv2d_params *p, const strips *s, uint
                    int32_t rows) {
   const int32_t pitch = p->in_w * p->in_c;
   const int8_t *const row = x + first * pitch;
-  for (int32_t j = 0; j < s->columns; j++) {
-    const int32_t ix = 2 * j - p->pad_left;
-    const int32_t left_inside = ix >= 0 && ix < p->in_w;
-    const int32_t right_inside = ix + 1 >= 0 && ix + 1 < p->in_w;
-    const int8_t *const from = row + ix * p->in_c;
-    if (left_inside && right_inside) {
-      edgec_dsp_gather(to, from, p->in_c, pitch, rows, 4 * s->plane_words);
-    } else if (left_inside) {
-      gather_edge(to, from, 0, pitch, rows, s->plane_words, p->in_zero_point);
-    } else if (right_inside) {
-      gather_edge(to, from + p->in_c, 1, pitch, rows, s->plane_words, p->in_zero_point);
+  int32_t ix = -p->pad_left;
+  int32_t j = 0;
+  for (; j < s->columns && ix < 0; j++) {
+    if (ix == -1) {
+      gather_edge(to + j * s->rows, row, 1, pitch, rows, s->plane_words, p->in_zero_point);
     }
-    to += s->rows;
+    ix += 2;
+  }
+  const int32_t inside = (p->in_w - ix) / 2;
+  const int32_t columns = inside < s->columns - j ? inside : s->columns - j;
+  if (columns > 0) {
+    const pixels g = {to + j * s->rows, row + ix * p->in_c, p->in_c, pitch, rows, columns, 4 * s->rows, 4 * s->plane_words};
+    edgec_dsp_gather(&g);
+    j += columns;
+    ix += 2 * columns;
+  }
+  if (j < s->columns && ix == p->in_w - 1) {
+    gather_edge(to + j * s->rows, row + ix * p->in_c, 0, pitch, rows, s->plane_words, p->in_zero_point);
   }
 }
 
@@ -329,52 +426,55 @@ static void fill(uint32_t *to, int32_t count, int32_t zero_point) {
 }
 
 static void fill_rows(const strips *s, uint32_t *planes, int32_t first, int32_t end, int32_t zero_point) {
-  for (int32_t j = 0; j < 2 * s->columns; j++) {
+  for (int32_t j = 0; first < end && j < 2 * s->columns; j++) {
     fill(planes + j * s->rows + first, end - first, zero_point);
   }
 }
 
-/* All blocks of a channel's strip, whole ones and those that hang over the right or lower edge. */
-static void run_strip(const edgec_depthwise_conv2d_params *p, blocks *b, int8_t *y, int32_t out_rows) {
+/* Where the blocks of `out_rows` rows lie. */
+static strip strip_of(const edgec_depthwise_conv2d_params *p, const strips *s, int32_t out_rows) {
+  strip result;
   const int32_t pitch = p->out_w * p->out_c;
-  const uint32_t *const plane = b->plane;
-  for (int32_t lower = 0; lower < 2; lower++) {
-    const int32_t block_rows = lower ? out_rows % 2 : out_rows / 2;
-    if (block_rows == 0) {
-      continue;
-    }
-    const int32_t row = lower ? out_rows - 1 : 0;
-    b->below = lower ? 0 : pitch;
-    b->read_bytes = block_rows * 8 * p->stride_h;
-    for (int32_t side = 0; side < 2; side++) {
-      b->columns = side ? p->out_w % 2 : p->out_w / 2;
-      if (b->columns == 0) {
-        continue;
-      }
-      const int32_t col = side ? p->out_w - 1 : 0;
-      b->right = side ? 0 : p->out_c;
-      b->y_column = y + row * pitch + col * p->out_c;
-      b->plane = plane + (col / 2 * b->column_bytes / 4 + row) * p->stride_h;
-      if (p->stride_h == 1) {
-        edgec_dsp_depthwise_s1(b);
-      } else {
-        edgec_dsp_depthwise_s2(b);
-      }
+  result.zero_point = p->out_zero_point;
+  result.step = 2 * pitch;
+  result.column_bytes = 4 * s->rows;
+  result.regions = 0;
+  for (int32_t i = 0; i < 4; i++) {
+    const int32_t hangs_below = i / 2;
+    const int32_t hangs_right = i % 2;
+    const int32_t row = hangs_below ? out_rows - 1 : 0;
+    const int32_t col = hangs_right ? p->out_w - 1 : 0;
+    const int32_t block_rows = hangs_below ? out_rows % 2 : out_rows / 2;
+    region *const r = &result.region[result.regions];
+    r->columns = hangs_right ? p->out_w % 2 : p->out_w / 2;
+    r->right = hangs_right ? 0 : p->out_c;
+    r->below = hangs_below ? 0 : pitch;
+    r->y_offset = row * pitch + col * p->out_c;
+    r->plane_offset = (col / 2 * result.column_bytes + 4 * row) * p->stride_h;
+    r->read_bytes = block_rows * 8 * p->stride_h;
+    result.regions += r->columns > 0 && block_rows > 0;
+  }
+  return result;
+}
+
+/* The last rows of a strip to its first ones: the next strip needs them again. */
+static void keep_rows(const strips *s, uint32_t *planes, int32_t keep) {
+  for (uint32_t *to = planes; to != planes + 2 * s->plane_words; to += s->rows) {
+    to[0] = to[s->rows - keep];
+    if (keep == 2) {
+      to[1] = to[s->rows - 1];
     }
   }
-  b->plane = plane;
 }
 
 static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_operands *o) {
   const strips s = strips_of(p);
   uint32_t *const planes = o->scratch;
-  const int32_t keep = 3 - p->stride_h; /* rows the next strip needs again */
+  const int32_t keep = 3 - p->stride_h;
   const int32_t pitch = p->out_w * p->out_c;
-  blocks b;
-  memset(&b, 0, sizeof b);
-  b.zero_point = p->out_zero_point;
-  b.step = 2 * pitch;
-  b.column_bytes = 4 * s.rows;
+  const int32_t last_rows = p->out_h - (p->out_h - 1) / s.out_rows * s.out_rows;
+  const strip last = strip_of(p, &s, last_rows);
+  const strip whole = strip_of(p, &s, s.out_rows);
   fill(planes, 2 * s.plane_words, p->in_zero_point);
   for (int32_t c = 0; c < p->in_c; c += 2) {
     const int32_t from = c + 1 < p->in_c ? c : c - 1; /* the last of an odd number is read with the one before it */
@@ -396,25 +496,21 @@ static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_op
       if (rows > 0) {
         gather(p, &s, planes + ready + top, o->input[0] + from, next + top, rows);
       }
-      const int32_t out_rows = p->out_h - done < s.out_rows ? p->out_h - done : s.out_rows;
       for (int32_t i = c - from; i < 2; i++) {
         const uint32_t *const channel = (const uint32_t *)o->constant[0] + DEPTHWISE_CHANNEL_WORDS * (from + i);
-        b.bias = (int32_t)channel[0];
-        b.multiplier = (int32_t)channel[1];
-        b.weights = channel + 2;
-        b.plane = planes + i * s.plane_words;
-        run_strip(p, &b, o->output[0] + done * pitch + from + i, out_rows);
+        const strip *const blocks = done + s.out_rows < p->out_h ? &whole : &last;
+        int8_t *const y = o->output[0] + done * pitch + from + i;
+        if (p->stride_h == 1) {
+          edgec_dsp_depthwise_s1(blocks, channel, planes + i * s.plane_words, y);
+        } else {
+          edgec_dsp_depthwise_s2(blocks, channel, planes + i * s.plane_words, y);
+        }
+      }
+      if (done + s.out_rows < p->out_h) {
+        keep_rows(&s, planes, keep);
       }
       next += s.rows - ready;
       ready = keep;
-      if (done + s.out_rows < p->out_h) {
-        for (int32_t j = 0; j < 2 * s.columns; j++) {
-          uint32_t *const column = planes + j * s.rows;
-          for (int32_t i = 0; i < keep; i++) {
-            column[i] = column[s.rows - keep + i];
-          }
-        }
-      }
     }
   }
   edgec_clamp_bytes(o->output[0], p->out_h * pitch, p->clamp_min, p->clamp_max);

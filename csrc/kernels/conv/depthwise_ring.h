@@ -93,6 +93,52 @@ template <int S> __attribute__((noinline)) void depthwise_ring(const void *param
   }
 }
 
+// One output row at stride 2 on split columns: the first and the last column are neighbours in one plane, the middle one lies in
+// the other. S as above.
+template <int S> __attribute__((noinline)) void depthwise_planes(const void *params, uint8_t *const *operands) {
+  const edgec_host_depthwise &d = *static_cast<const edgec_host_depthwise *>(params);
+  const Epilogue e(d.q);
+  const int32_t *const rows = d.row_offset;
+  const intptr_t middle = d.column_offset[1], pixel = d.column_offset[2];
+  for (int32_t row = 0; row < d.rows; row++) {
+    const uint8_t *const input = operands[0] + static_cast<intptr_t>(row) * d.in_row_bytes;
+    uint8_t *const output = operands[1] + static_cast<intptr_t>(row) * d.out_row_bytes;
+    const RingRows in = {input + rows[0], input + rows[1], input + rows[2], input + rows[3]};
+    const auto block = [&](const Interleaved &t0, const Interleaved &t1, const auto &t2, intptr_t at, int32_t phase) EDGEC_LAMBDA {
+      const uint8_t *const w = d.weights + phase * (12 * Simd::bytes);
+      const int32_t *const bias = d.bias + phase * 4 * Simd::lanes;
+      V acc[1][4];
+      unroll<4>([&](auto j) EDGEC_LAMBDA {
+        acc[0][j] = Simd::load(bias + j * Simd::lanes);
+        Simd::dot(acc[0][j], t0.v[j], Simd::load(w + j * Simd::bytes));
+        Simd::dot(acc[0][j], t1.v[j], Simd::load(w + (4 + j) * Simd::bytes));
+        Simd::dot(acc[0][j], t2(j), Simd::load(w + (8 + j) * Simd::bytes));
+      });
+      store_rows(e, acc, d.multiplier + phase * 8 * Simd::lanes, output + at, 0, static_cast<int32_t>(d.row_elements - at));
+    };
+    if constexpr (S == 64) {
+      for (int32_t phase = 0; phase < d.period; phase++) {
+        intptr_t at = phase * Simd::bytes;
+        Interleaved t0 = in.at(at);
+        for (; at < d.row_elements; at += pixel) {
+          const Interleaved t2 = in.at(at + pixel);
+          block(t0, in.at(at + middle), [&](auto j) EDGEC_LAMBDA { return t2.v[j]; }, at, phase);
+          t0 = t2;
+        }
+      }
+    } else {
+      int32_t phase = 0;
+      Interleaved current = in.at(0);
+      for (int32_t at = 0; at < d.row_elements; at += Simd::bytes) {
+        const Interleaved next = in.at(at + Simd::bytes);
+        block(current, in.at(at + middle), [&](auto j) EDGEC_LAMBDA { return further<S, decltype(j)::value>(current, next); }, at, phase);
+        current = next;
+        phase = phase + 1 == d.period ? 0 : phase + 1;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 #endif

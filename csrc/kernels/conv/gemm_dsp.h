@@ -30,17 +30,24 @@ typedef struct gemm {
   const uint32_t *weights;
 } gemm;
 
+/* Rows of whole words of two windows, to be unpacked side by side; one member a word. */
+typedef struct two_windows {
+  const int8_t *x0, *x1;
+  int32_t words, rows;
+  int32_t step0, step1; /* bytes from the end of a row to the next one */
+  int32_t sums[2];      /* corrections, added to */
+} two_windows;
+
 #if EDGEC_DSP
 
 /* columns: groups of GEMM_GROUP_WORDS. */
 void edgec_dsp_gemm(const gemm *g);
 /* columns: groups of PATCH_GROUP_WORDS. */
 void edgec_dsp_gemm_3x3(const gemm *g);
-/* 4 * words bytes of each of two runs to groups of GEMM_GROUP_WORDS at `to`, their corrections added to sums[0..1].
- * Returns `to` behind the last group. */
-uint32_t *edgec_dsp_unpack(uint32_t *to, const int8_t *run0, const int8_t *run1, int32_t words, int32_t *sums);
-/* The same for groups of PATCH_GROUP_WORDS. */
-uint32_t *edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
+/* Words of two windows to groups of GEMM_GROUP_WORDS at `to`. Returns `to` behind the last group. */
+uint32_t *edgec_dsp_unpack(uint32_t *to, two_windows *w);
+/* 4 * words bytes of each of two pixels to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums[0..1]. */
+void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
 
 /* Frame: multiplier 0, y 8, pitch 12, zero_point 16, columns 20, columns_end 24, entry 28, y_end 32, weights 36. */
 #define GEMM_ENTER               \
@@ -171,35 +178,52 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
         "cmp r1, r2\n"
         "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm_3x3));
 
-/* r0 to, r1 and r2 runs, r3 words; sums r10, r11; mask and correction lr. */
-#define UNPACK(name, odd, next)  \
-  EDGEC_DSP_BEGIN(name)           \
-  "push {r4-r11, lr}\n"          \
-  "ldr r12, [sp, #36]\n"         \
-  "ldrd r10, r11, [r12]\n"       \
-  "mov lr, #0xff80ff80 & 0xffff\n" \
-  "movt lr, #0xff80\n"           \
-  "1:\n"                         \
-  "ldr r4, [r1], #4\n"           \
-  "ldr r5, [r2], #4\n"           \
-  "rev16 r8, r4\n"               \
-  "rev16 r9, r5\n"               \
-  "sxtb16 r4, r4\n"              \
-  "sxtb16 r5, r5\n"              \
-  "eor r8, r8, lr\n"             \
-  "eor r9, r9, lr\n"             \
-  "smlad r10, r4, lr, r10\n"     \
-  "smlad r11, r5, lr, r11\n"     \
+/* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
+#define UNPACK_WORD(odd, next)     \
+  "ldr r4, [r1], #4\n"            \
+  "ldr r5, [r2], #4\n"            \
+  "rev16 r8, r4\n"                \
+  "rev16 r9, r5\n"                \
+  "sxtb16 r4, r4\n"               \
+  "sxtb16 r5, r5\n"               \
+  "eor r8, r8, lr\n"              \
+  "eor r9, r9, lr\n"              \
+  "smlad r10, r4, lr, r10\n"      \
+  "smlad r11, r5, lr, r11\n"      \
   "strd r8, r9, [r0, #" #odd "]\n" \
-  "strd r4, r5, [r0], #" #next "\n" \
-  "subs r3, r3, #1\n"            \
-  "bne 1b\n"                     \
-  "strd r10, r11, [r12]\n"       \
-  "pop {r4-r11, pc}\n"           \
-  EDGEC_DSP_END(name)
+  "strd r4, r5, [r0], #" #next "\n"
 
-__asm__(UNPACK(edgec_dsp_unpack, 16, 32));
-__asm__(UNPACK(edgec_dsp_unpack_3x3, 24, 144));
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
+        "push {r4-r11, lr}\n"
+        "mov r12, r1\n"
+        "ldmia.w r12, {r1, r2, r3, r6, r7, r8, r10, r11}\n"
+        "mov lr, #0xff80\n"
+        "movt lr, #0xff80\n"
+        "1:\n" UNPACK_WORD(16, 32)
+        "subs r3, r3, #1\n"
+        "bne 1b\n"
+        "subs r6, r6, #1\n"
+        "beq 2f\n"
+        "ldr r3, [r12, #8]\n"
+        "ldr r8, [r12, #20]\n"
+        "add r1, r1, r7\n"
+        "add r2, r2, r8\n"
+        "b 1b\n"
+        "2:\n"
+        "strd r10, r11, [r12, #24]\n"
+        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack));
+
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
+        "push {r4-r11, lr}\n"
+        "ldr r12, [sp, #36]\n"
+        "ldrd r10, r11, [r12]\n"
+        "mov lr, #0xff80\n"
+        "movt lr, #0xff80\n"
+        "1:\n" UNPACK_WORD(24, 144)
+        "subs r3, r3, #1\n"
+        "bne 1b\n"
+        "strd r10, r11, [r12]\n"
+        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack_3x3));
 
 #else
 
@@ -259,28 +283,31 @@ static void edgec_dsp_gemm_3x3(const gemm *g) {
   }
 }
 
-static uint32_t *unpack(uint32_t *to, const int8_t *run0, const int8_t *run1, int32_t words, int32_t *sums, int32_t odd,
-                        int32_t next) {
-  for (int32_t i = 0; i < words; i++) {
-    const int8_t *const runs[2] = {run0 + 4 * i, run1 + 4 * i};
-    for (int32_t j = 0; j < 2; j++) {
-      const uint32_t word = edgec_load_word(runs[j]);
-      to[j] = edgec_sxtb16(word);
-      to[odd + j] = edgec_odd(word);
-      sums[j] = edgec_smlad(to[j], EDGEC_EVEN_CORRECTION, sums[j]);
+static void unpack_word(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t *sums, int32_t odd) {
+  const uint32_t words[2] = {edgec_load_word(x0), edgec_load_word(x1)};
+  for (int32_t i = 0; i < 2; i++) {
+    to[i] = edgec_sxtb16(words[i]);
+    to[odd + i] = edgec_odd(words[i]);
+    sums[i] = edgec_smlad(to[i], EDGEC_EVEN_CORRECTION, sums[i]);
+  }
+}
+
+static uint32_t *edgec_dsp_unpack(uint32_t *to, two_windows *w) {
+  for (int32_t row = 0; row < w->rows; row++) {
+    const int8_t *const x0 = w->x0 + row * (4 * w->words + w->step0);
+    const int8_t *const x1 = w->x1 + row * (4 * w->words + w->step1);
+    for (int32_t i = 0; i < w->words; i++) {
+      unpack_word(to, x0 + 4 * i, x1 + 4 * i, w->sums, GEMM_POSITIONS);
+      to += GEMM_GROUP_WORDS;
     }
-    to += next;
   }
   return to;
 }
 
-static uint32_t *edgec_dsp_unpack(uint32_t *to, const int8_t *run0, const int8_t *run1, int32_t words, int32_t *sums) {
-  return unpack(to, run0, run1, words, sums, GEMM_POSITIONS, GEMM_GROUP_WORDS);
-}
-
-static uint32_t *edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words,
-                                      int32_t *sums) {
-  return unpack(to, pixel0, pixel1, words, sums, PATCH_PIXELS, PATCH_GROUP_WORDS);
+static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums) {
+  for (int32_t i = 0; i < words; i++) {
+    unpack_word(to + PATCH_GROUP_WORDS * i, pixel0 + 4 * i, pixel1 + 4 * i, sums, PATCH_PIXELS);
+  }
 }
 
 #endif
