@@ -111,8 +111,8 @@ def conv2d_scratch(a: Attributes, kernel: str) -> int:
         return 16 + 37 * a["in_c"]
     size, count = _runs(a)
     left = (size % 4 * count + 3) // 4
-    cut = 2 * ((size + 3) // 4) if a["kernel_h"] * a["kernel_w"] > 1 else 0
-    return 4 * (POSITIONS + 2 * POSITIONS * (size // 4 * count + left) + cut + 2 * left)
+    copy = (size * count + 3) // 4 if a["kernel_h"] * a["kernel_w"] > 1 else 0
+    return 4 * (POSITIONS + 2 * POSITIONS * (size // 4 * count + left) + 2 * left + 2 * copy)
 
 
 def _is_pointwise(a: Attributes) -> bool:
