@@ -77,6 +77,11 @@ def more_cases() -> list[Program]:
         depthwise("bands", 46, 30, 2, (3, 3), (1, 1), same),
         depthwise("bands_uneven", 47, 29, 2, (3, 3), (1, 1), same),
         depthwise("bands_stride", 45, 47, 3, (3, 3), (2, 2), same),
+        depthwise("tiles", 90, 101, 2, (3, 3), (1, 1), same),
+        depthwise("tiles_stride", 121, 130, 2, (3, 3), (2, 2), (0, 0, 1, 1)),
+        depthwise("tiles_down", 9001, 1, 2, (5, 1), (1, 1), (0, 0, 0, 0)),
+        depthwise("tiles_across", 1, 700, 3, (1, 3), (1, 2), (0, 1, 0, 1)),
+        depthwise("tiles_clamp", 85, 86, 2, (3, 3), (1, 1), same, clamp=(-60, 70)),
         depthwise("stride_clamp", 9, 9, 4, (3, 3), (2, 2), same, clamp=(-50, 60)),
         depthwise("stride_shift", 9, 9, 4, (3, 3), (2, 2), same, ratio=1.5),
         addition(1), addition(15), addition(16), addition(47), addition(64, clamp=(-30, 40)),
@@ -280,7 +285,7 @@ def overlapping(programs: list[Program], name: str) -> tuple[Program, bytes]:
     for program in programs:
         op: Op = program.ops[0]
         x, y = program.tensors[op.inputs[0]], program.tensors[op.outputs[0]]
-        delta = min(overlap(program)) // 4 * 4  # tensors lie at multiples of four
+        delta = min(overlap(program), default=-y.nbytes) // 4 * 4  # tensors lie at multiples of four
         base = place(max(x.nbytes + max(-delta, 0), y.nbytes + max(delta, 0)))
         offsets[x.name], offsets[y.name] = base + max(-delta, 0), base + max(delta, 0)
         for t in op.inputs[1:]:

@@ -92,6 +92,8 @@ def epilogue(x, y: Tensor, result) -> dict[str, int]:
 def window_attributes(ctx, node, in_shape: Sequence[int], out_shape: Sequence[int], kernel: Sequence[int]) -> dict[str, int]:
     """Sizes, strides, dilations and leading padding of a Conv or pooling node, 1-D as 2-D of height 1."""
     spatial = len(in_shape) - 2
+    if in_shape[0] != 1:
+        raise ctx.refuse(node, f"a batch of {in_shape[0]}", "edgec compiles networks for one sample; run() takes batches of any size", "export the model with batch size 1 or an open batch dimension")
     given = {name: list(node.attributes.get_ints(name, [])) for name in ("strides", "dilations", "pads")}
     strides, dilations = given["strides"] or [1] * spatial, given["dilations"] or [1] * spatial
     pads = given["pads"] or [0] * (2 * spatial)
@@ -276,7 +278,9 @@ class DepthwiseConv2d(_Windowed):
         return packing_mve.depthwise_scratch(op.attrs) if kernel.endswith("__mve") else 0
 
     def over_first(self, op: Op, kernel: str) -> bool:
-        return kernel.endswith("__mve") or (kernel.endswith("__dsp") and packing_dsp.depthwise_over_first(op.attrs, kernel))
+        if kernel.endswith("__mve"):
+            return packing_mve.depthwise_over_first(op.attrs)
+        return kernel.endswith("__dsp") and packing_dsp.depthwise_over_first(op.attrs, kernel)
 
     def distance(self, op: Op, kernel: str) -> int | None:
         if kernel.endswith("__dsp"):

@@ -18,7 +18,7 @@ from edgec.ops.base import Packing
 BLOCK = 16
 """Bytes of a vector."""
 COLUMN_TARGET, COLUMNS_MAX = 640, 16
-WINDOW_MAX = 0x7FFF0
+WINDOW_MAX, TENSOR_MAX = 0x7FFF0, 0x1FFFFFF
 NOTHING = np.zeros(0, np.int8)
 """Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""
 
@@ -81,8 +81,17 @@ def _unpack_conv2d(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
 CONV2D = Packing("c16", _pack_conv2d, _unpack_conv2d)
 
 
+def tensors_fit(a: Mapping[str, int]) -> bool:
+    """Bounds under which no offset of a kernel, those of padding included, leaves 32 bits."""
+    products = [
+        a["in_h"] * a["in_w"] * a["in_c"], a["out_h"] * a["out_w"] * a["out_c"],
+        a["pad_top"] * a["in_w"] * a["in_c"], a["pad_left"] * a["in_c"], a["stride_w"] * a["in_c"],
+    ]  # fmt: skip
+    return max(products) <= TENSOR_MAX
+
+
 def conv2d_applies(a: Mapping[str, int]) -> bool:
-    return a["groups"] == 1 and a["kernel_h"] * a["kernel_w"] * a["in_c"] <= WINDOW_MAX and a["out_c"] <= 0x7FFF
+    return a["groups"] == 1 and a["kernel_h"] * a["kernel_w"] * a["in_c"] <= WINDOW_MAX and a["out_c"] <= 0x7FFF and tensors_fit(a)
 
 
 def _columns(a: Mapping[str, int]) -> int:
@@ -218,13 +227,14 @@ def dense_distance(a: Mapping[str, int]) -> int:
     return max(needed)
 
 
-PLANE_MAX, TABLE_MAX, MAP_MAX = 8192, 640, 160
+PLANE_MAX, TILE_MAX, TABLE_MAX, REACH_MAX, MAP_MAX = 8192, 4096, 640, 255, 160
 
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """How csrc/kernels/conv/conv_mve_depthwise.h cuts a plane; sizes in bytes."""
+    """How csrc/kernels/conv/conv_mve_depthwise.h cuts a plane; sizes in bytes. whole: one tile is the whole plane."""
 
+    whole: bool
     columns: int
     lead: int
     plane_bytes: int
@@ -237,45 +247,76 @@ def plan_patches(a: Mapping[str, int]) -> PatchPlan | None:
     return _plan_patches(tuple(sorted(a.items())))
 
 
+def _part(out: int, limit: int, kernel: int, stride: int, multiple: int) -> int:
+    """The longest part of `out` outputs whose input is at most `limit` long, evened out; 0 where there is none."""
+    most = 0 if limit < kernel else ((limit - kernel) // stride + 1) // multiple * multiple
+    if most >= out or most == 0:
+        return out if most else 0
+    return _round_up(-(-out // -(-out // most)), multiple)
+
+
 @lru_cache(maxsize=1024)
 def _plan_patches(items: tuple[tuple[str, int], ...]) -> PatchPlan | None:
     a = dict(items)
-    if a["in_c"] != a["out_c"] or a["dilation_h"] != 1 or a["dilation_w"] != 1 or a["in_c"] > 0x1FFF:
+    out_h, out_w, out_c = a["out_h"], a["out_w"], a["out_c"]
+    if a["in_c"] != out_c or a["dilation_h"] != 1 or a["dilation_w"] != 1 or out_c > 0x1FFF:
         return None
-    if max(a["kernel_h"], a["kernel_w"], a["stride_h"], a["stride_w"]) > BLOCK or max(a["out_h"], a["out_w"]) > PLANE_MAX:
+    if max(a["kernel_h"], a["kernel_w"], a["stride_h"], a["stride_w"]) > BLOCK:
         return None
+
+    def reach(outputs: int, axis: str) -> int:
+        return (outputs - 1) * a[f"stride_{axis}"] + a[f"kernel_{axis}"]
+
     best = None
     for down, across in ((2, 2), (4, 1), (1, 4), (1, 2), (2, 1), (1, 1)):
-        rows, columns = (down - 1) * a["stride_h"] + a["kernel_h"], (across - 1) * a["stride_w"] + a["kernel_w"]
-        stride = (max(a["out_w"], across) - 1) * a["stride_w"] + a["kernel_w"]
-        height = (max(a["out_h"], down) - 1) * a["stride_h"] + a["kernel_h"]
-        if rows * columns > BLOCK or (rows - 1) * stride + columns - 1 > 255 or stride * height > PLANE_MAX:
+        rows, columns = reach(down, "h"), reach(across, "w")
+        if rows * columns > BLOCK:
             continue
+        widest = REACH_MAX if rows == 1 else (REACH_MAX - columns + 1) // (rows - 1)
+        tile_h, tile_w = out_h, out_w
+        stride, height = reach(max(out_w, across), "w"), reach(max(out_h, down), "h")
+        whole = stride <= widest and stride * height <= PLANE_MAX
+        if not whole:
+            tile_w = _part(out_w, widest, a["kernel_w"], a["stride_w"], across)
+            stride = reach(max(tile_w, across), "w")
+            tile_h = _part(out_h, TILE_MAX // stride, a["kernel_h"], a["stride_h"], down)
+            height = reach(max(tile_h, down), "h")
+            if not 0 < tile_h <= out_h or not 0 < tile_w <= out_w:
+                continue
         outputs = 4 if down * across == 4 else 2
 
-        def groups(band: int, down: int = down, across: int = across, outputs: int = outputs) -> int:
-            return -(-(-(-band // down) * -(-a["out_w"] // across) * outputs) // 8)
+        def groups(band: int, down: int = down, patches_across: int = -(-tile_w // across), outputs: int = outputs) -> int:
+            return -(-(-(-band // down) * patches_across * outputs) // 8)
 
-        cost = groups(a["out_h"]) * (27 if outputs == 4 else 32)
+        cost = (not whole, groups(tile_h) * (27 if outputs == 4 else 32))
         if best is None or cost < best[0]:
-            best = (cost, down, across, columns, stride * height, outputs, groups)
+            best = (cost, whole, tile_h, tile_w, down, across, columns, stride * height, outputs, groups)
     if best is None:
         return None
-    _, down, across, columns, plane, outputs, groups = best
-    each, row_bytes = (24 if outputs == 4 else 32), a["out_w"] * a["out_c"]
-    band = a["out_h"]
-    while band > down and (groups(band) * each > TABLE_MAX or band * row_bytes > 0xFFFF):
+    _, whole, band, tile_w, down, across, columns, plane, outputs, groups = best
+    each = 24 if outputs == 4 else 32
+
+    def fits(band: int) -> bool:
+        return ((band - 1) * out_w + tile_w) * out_c <= 0xFFFF and (band <= down or groups(band) * each <= TABLE_MAX)
+
+    while band > down and not fits(band):
         band = _round_up(band, down) - down
-    if band * row_bytes > 0xFFFF:
+    if not fits(band):
         return None
     lead = (down - 1) * a["stride_h"] * columns + (across - 1) * a["stride_w"]
     pixels = a["in_h"] * a["in_w"]
     map_bytes = _round_up(2 * pixels, BLOCK) if pixels <= MAP_MAX else 0
-    return PatchPlan(columns, lead, _round_up(plane, BLOCK), _round_up(groups(band) * each, BLOCK), map_bytes)
+    return PatchPlan(whole, columns, lead, _round_up(plane, BLOCK), _round_up(groups(band) * each, BLOCK), map_bytes)
+
+
+def depthwise_over_first(a: Mapping[str, int]) -> bool:
+    """A channel is in scratch as a whole before its first output is written, unless its plane is cut into tiles."""
+    plan = plan_patches(a)
+    return plan is not None and plan.whole
 
 
 def depthwise_applies(a: Mapping[str, int]) -> bool:
-    return plan_patches(a) is not None
+    return plan_patches(a) is not None and tensors_fit(a)
 
 
 def depthwise_scratch(a: Mapping[str, int]) -> int:

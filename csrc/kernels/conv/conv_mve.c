@@ -233,8 +233,11 @@ static int edgec_conv2d_4x2c16_check(const void *params, const edgec_sizes *size
   canonical.constant[0] = edgec_area(p->out_c, (int32_t)window);
   canonical.constant[1] = (uint32_t)p->out_c * 4u;
   canonical.constant[2] = (uint32_t)p->out_c * 4u;
-  return edgec_conv2d_check(params, &canonical) != 0 && sizes->input[0] <= 0x7fffffffu && sizes->output[0] <= 0x7fffffffu &&
-         sizes->scratch == scratch_bytes(p);
+  /* Bounds under which no offset, those of padding included, leaves 32 bits. */
+  const uint32_t tensor_max = 0x1ffffffu;
+  return edgec_conv2d_check(params, &canonical) != 0 && sizes->input[0] <= tensor_max && sizes->output[0] <= tensor_max &&
+         edgec_volume(p->pad_top, p->in_w, p->in_c) <= tensor_max && edgec_area(p->pad_left, p->in_c) <= tensor_max &&
+         edgec_area(p->stride_w, p->in_c) <= tensor_max && sizes->scratch == scratch_bytes(p);
 }
 
 const edgec_kernel edgec_s8_conv2d_4x2c16__mve_kernel = {0x0140, 1, edgec_s8_conv2d_4x2c16__mve, edgec_conv2d_4x2c16_check};

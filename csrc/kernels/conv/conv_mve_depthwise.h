@@ -110,7 +110,11 @@ static int plan_patches(const edgec_depthwise_conv2d_params *p, patch_plan *plan
     return 0;
   }
   /* As many rows a band as the table may have; then the longest step that ends with the tile. */
-  plan->band = plan->tile_h;
+  const int32_t most = 8 * (TABLE_MAX / group_bytes(plan)) / (plan->patches_across * plan->outputs) * plan->down;
+  plan->band = plan->tile_h < most ? plan->tile_h : at_least(most, plan->down);
+  if (plan->band > plan->tile_h) {
+    plan->band = plan->tile_h;
+  }
   while (plan->band > plan->down && band_fits(p, plan) == 0) {
     plan->band = edgec_mve_round_up(plan->band, plan->down) - plan->down;
   }
@@ -287,7 +291,7 @@ static int depthwise_conv2d_1x8c16_check(const void *params, const edgec_sizes *
   canonical.constant[2] = (uint32_t)p->out_c * 4u;
   return edgec_depthwise_conv2d_check(params, &canonical) != 0 && plan_patches(p, &plan) != 0 && sizes->constant[2] == 0u &&
          sizes->constant[0] == (uint32_t)(EDGEC_MVE_BLOCK * p->out_c + plan.lead) &&
-         sizes->constant[1] == (uint32_t)p->out_c * 8u && sizes->input[0] <= 0x7fffffffu && sizes->output[0] <= 0x7fffffffu &&
+         sizes->constant[1] == (uint32_t)p->out_c * 8u && sizes->input[0] <= 0x1ffffffu && sizes->output[0] <= 0x1ffffffu &&
          sizes->scratch == (uint32_t)(plan.plane_bytes + plan.table_bytes + plan.map_bytes);
 }
 
