@@ -51,12 +51,6 @@ static uint32_t scratch_bytes(const edgec_conv2d_params *p) {
   return 4u * (uint32_t)(GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups + 2 * r.left_words) + 2u * (uint32_t)copy_bytes(p, &r);
 }
 
-/* A window as rows of bytes. */
-typedef struct window {
-  const int8_t *x;
-  int32_t pitch;
-} window;
-
 /* `count` bytes from a tap, or zero_point where there is none. */
 static void copy_tap(int8_t *to, const int8_t *from, int32_t count, int32_t zero_point) {
   int32_t i = 0;
@@ -69,69 +63,38 @@ static void copy_tap(int8_t *to, const int8_t *from, int32_t count, int32_t zero
   }
 }
 
-/* The window at a position: in the input, or copied to `copy` tap by tap with zero_point outside. */
-static window window_at(const edgec_conv2d_params *p, const runs *r, const int8_t *input, int32_t row, int32_t col, int8_t *copy) {
-  const int32_t y = row * p->stride_h - p->pad_top;
-  const int32_t x = col * p->stride_w - p->pad_left;
-  window w;
-  w.x = input + (y * p->in_w + x) * p->in_c;
-  w.pitch = p->dilation_h * p->in_w * p->in_c;
-  if (!is_dilated(p) && y >= 0 && x >= 0 && y + (p->kernel_h - 1) * p->dilation_h < p->in_h && x + p->kernel_w <= p->in_w) {
-    return w;
-  }
-  const int8_t *from = w.x;
-  int8_t *to = copy;
+/* A window copied tap by tap, with zero_point outside the input; x, y: of its first tap. */
+static void copy_window(const edgec_conv2d_params *p, const int8_t *input, int32_t y, int32_t x, int8_t *to) {
   for (int32_t ky = 0; ky < p->kernel_h; ky++) {
     const int32_t iy = y + ky * p->dilation_h;
     for (int32_t kx = 0; kx < p->kernel_w; kx++) {
       const int32_t ix = x + kx * p->dilation_w;
       const int inside = iy >= 0 && iy < p->in_h && ix >= 0 && ix < p->in_w;
-      const int8_t *const tap = from + kx * p->dilation_w * p->in_c;
-      copy_tap(to, inside ? tap : NULL, p->in_c, p->in_zero_point);
+      copy_tap(to, inside ? input + (iy * p->in_w + ix) * p->in_c : NULL, p->in_c, p->in_zero_point);
       to += p->in_c;
     }
-    from += w.pitch;
   }
-  w.x = copy;
-  w.pitch = r->bytes;
-  return w;
 }
 
-/* Two windows to two neighbouring slots of the columns; spare: room for left-over bytes, whose last word is 0 behind them. */
-static void unpack_windows(const runs *r, window first, window second, uint32_t *columns, int32_t *sums, int8_t *spare) {
-  two_windows w;
-  w.x0 = first.x;
-  w.x1 = second.x;
-  w.words = r->words;
-  w.rows = r->count;
-  w.step0 = first.pitch - 4 * r->words;
-  w.step1 = second.pitch - 4 * r->words;
-  w.sums[0] = 0;
-  w.sums[1] = 0;
-  if (r->words != 0) {
-    columns = edgec_dsp_unpack(columns, &w);
-  }
-  if (r->left != 0) {
-    const int8_t *x0 = first.x + 4 * r->words;
-    const int8_t *x1 = second.x + 4 * r->words;
-    int8_t *left0 = spare;
-    int8_t *left1 = spare + 4 * r->left_words;
-    w.x0 = left0;
-    w.x1 = left1;
-    w.words = r->left_words;
-    w.rows = 1;
-    for (int32_t i = 0; i < r->count; i++) {
-      for (int32_t j = 0; j < r->left; j++) {
-        *left0++ = x0[j];
-        *left1++ = x1[j];
-      }
-      x0 += first.pitch;
-      x1 += second.pitch;
-    }
-    edgec_dsp_unpack(columns, &w);
-  }
-  sums[0] = w.sums[0];
-  sums[1] = w.sums[1];
+/* Where the next window is, and what all have in common. */
+typedef struct walk {
+  int32_t y, x;                   /* first tap in the input */
+  int32_t inside_y, inside_x;     /* least values at which a window leaves the input */
+  int32_t end_x;                  /* x behind the last window of a row */
+  int32_t step_inside;            /* bytes from the end of a run to the next one in the input; in a copy 0 */
+  int32_t copy;                   /* bytes of a copy */
+} walk;
+
+static walk walk_of(const edgec_conv2d_params *p, const runs *r) {
+  walk w;
+  w.y = -p->pad_top;
+  w.x = -p->pad_left;
+  w.inside_y = is_dilated(p) ? 0 : p->in_h - (p->kernel_h - 1) * p->dilation_h;
+  w.inside_x = p->in_w - p->kernel_w + 1;
+  w.end_x = w.x + p->out_w * p->stride_w;
+  w.step_inside = p->dilation_h * p->in_w * p->in_c - r->bytes;
+  w.copy = copy_bytes(p, r);
+  return w;
 }
 
 static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t groups_words) {
@@ -170,16 +133,16 @@ static void finish_block(const edgec_conv2d_params *p, gemm *g, int8_t *y, int32
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
   const edgec_conv2d_params *const p = params;
   const runs r = runs_of(p);
-  gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
-  uint32_t *const columns = operands->scratch;
-  int8_t *const spare = (int8_t *)(columns + GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups);
+  const int8_t *const input = operands->input[0];
+  uint32_t *const columns = (uint32_t *)operands->scratch + GEMM_POSITIONS;
+  int32_t *const corrections = operands->scratch;
+  int8_t *const spare = (int8_t *)(columns + GEMM_GROUP_WORDS * r.groups);
   int8_t *const copies = spare + 8 * r.left_words;
-  const int32_t copy = copy_bytes(p, &r);
   const int32_t positions = p->out_h * p->out_w;
   const int pointwise = is_pointwise(p);
-  const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)operands->input[0];
-  int32_t row = 0;
-  int32_t col = 0;
+  const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)input;
+  gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
+  walk next = walk_of(p, &r);
   memset(spare, 0, (size_t)(8 * r.left_words));
   for (int32_t done = 0; done < positions;) {
     int32_t count = backwards ? (positions - done) % GEMM_POSITIONS : positions - done;
@@ -188,26 +151,31 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
     }
     const int32_t at = backwards ? positions - done - count : done;
     for (int32_t i = 0; i < count; i += 2) {
-      window w[2];
-      if (pointwise) {
-        w[0].x = operands->input[0] + (at + i) * p->in_c;
-        w[0].pitch = p->in_c;
-        w[1] = w[0];
-        w[1].x += i + 1 < count ? p->in_c : 0;
-      } else {
-        for (int32_t j = 0; j < 2; j++) {
-          if (i + j == count) {
-            w[1] = w[0];
-            break;
-          }
-          w[j] = window_at(p, &r, operands->input[0], row, col, copies + j * copy);
-          if (++col == p->out_w) {
-            col = 0;
-            row++;
-          }
+      two_windows w = {input + (at + i) * p->in_c, NULL, r.words, r.count, 0, 0, {0, 0}, r.left, r.left_words, spare};
+      w.x1 = w.x0 + (i + 1 < count ? p->in_c : 0);
+      for (int32_t j = 0; !pointwise && j < 2; j++) {
+        const int inside = next.y >= 0 && next.y < next.inside_y && next.x >= 0 && next.x < next.inside_x;
+        const int8_t *x = input + (next.y * p->in_w + next.x) * p->in_c;
+        if (!inside) {
+          copy_window(p, input, next.y, next.x, copies + j * next.copy);
+          x = copies + j * next.copy;
+        }
+        *(j ? &w.x1 : &w.x0) = x;
+        *(j ? &w.step1 : &w.step0) = inside ? next.step_inside : 0;
+        if (i + 1 == count) { /* an odd one at the end: unpacked twice */
+          w.x1 = w.x0;
+          w.step1 = w.step0;
+          break;
+        }
+        next.x += p->stride_w;
+        if (next.x == next.end_x) {
+          next.x = -p->pad_left;
+          next.y += p->stride_h;
         }
       }
-      unpack_windows(&r, w[0], w[1], columns + GEMM_POSITIONS + i, (int32_t *)columns + i, spare);
+      edgec_dsp_unpack(columns + i, &w);
+      corrections[i] = w.sums[0];
+      corrections[i + 1] = w.sums[1];
     }
     finish_block(p, &g, operands->output[0] + at * p->out_c, count);
     done += count;

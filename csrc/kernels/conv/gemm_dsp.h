@@ -30,12 +30,16 @@ typedef struct gemm {
   const uint32_t *weights;
 } gemm;
 
-/* Rows of whole words of two windows, to be unpacked side by side; one member a word. */
+/* Two windows as rows of bytes, to be unpacked side by side: whole words row by row, then what is left over of all rows.
+ * One member a word. */
 typedef struct two_windows {
   const int8_t *x0, *x1;
-  int32_t words, rows;
+  int32_t words, rows;  /* words of a row */
   int32_t step0, step1; /* bytes from the end of a row to the next one */
   int32_t sums[2];      /* corrections, added to */
+  int32_t left;         /* bytes of a row behind its words */
+  int32_t left_words;   /* of all rows, rounded up */
+  int8_t *spare;        /* room for them, twice left_words; the bytes behind the last one are 0 */
 } two_windows;
 
 #if EDGEC_DSP
@@ -44,8 +48,8 @@ typedef struct two_windows {
 void edgec_dsp_gemm(const gemm *g);
 /* columns: groups of PATCH_GROUP_WORDS. */
 void edgec_dsp_gemm_3x3(const gemm *g);
-/* Words of two windows to groups of GEMM_GROUP_WORDS at `to`. Returns `to` behind the last group. */
-uint32_t *edgec_dsp_unpack(uint32_t *to, two_windows *w);
+/* Two windows to groups of GEMM_GROUP_WORDS at `to`. */
+void edgec_dsp_unpack(uint32_t *to, two_windows *w);
 /* 4 * words bytes of each of two pixels to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums[0..1]. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
 
@@ -193,23 +197,48 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
   "strd r8, r9, [r0, #" #odd "]\n" \
   "strd r4, r5, [r0], #" #next "\n"
 
+/* w: x0 0, x1 4, words 8, rows 12, step0 16, step1 20, sums 24, left 32, left_words 36, spare 40. Rows left r6. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
         "push {r4-r11, lr}\n"
         "mov r12, r1\n"
-        "ldmia.w r12, {r1, r2, r3, r6, r7, r8, r10, r11}\n"
+        "ldr r7, [r1, #40]\n"
+        "ldmia.w r12, {r1, r2, r3, r6}\n"
+        "ldrd r10, r11, [r12, #24]\n"
         "mov lr, #0xff80\n"
         "movt lr, #0xff80\n"
-        "1:\n" UNPACK_WORD(16, 32)
+        "1:\n"
+        "cbz r3, 3f\n"
+        "2:\n" UNPACK_WORD(16, 32)
         "subs r3, r3, #1\n"
-        "bne 1b\n"
+        "bne 2b\n"
+        "3:\n"
+        "ldrd r3, r8, [r12, #32]\n"
+        "cbz r3, 5f\n"
+        "lsl r8, r8, #2\n"
+        "4:\n"
+        "ldrb r4, [r1], #1\n"
+        "ldrb r5, [r2], #1\n"
+        "strb r5, [r7, r8]\n"
+        "strb r4, [r7], #1\n"
+        "subs r3, r3, #1\n"
+        "bne 4b\n"
+        "5:\n"
         "subs r6, r6, #1\n"
-        "beq 2f\n"
+        "beq 6f\n"
+        "ldrd r4, r5, [r12, #16]\n"
         "ldr r3, [r12, #8]\n"
-        "ldr r8, [r12, #20]\n"
-        "add r1, r1, r7\n"
-        "add r2, r2, r8\n"
+        "add r1, r1, r4\n"
+        "add r2, r2, r5\n"
         "b 1b\n"
-        "2:\n"
+        "6:\n" /* r3 is 0: once more with the left-over bytes as a row of words */
+        "ldrd r5, r1, [r12, #36]\n"
+        "cbz r5, 7f\n"
+        "strd r3, r3, [r12, #32]\n"
+        "mov r3, r5\n"
+        "add r2, r1, r5, lsl #2\n"
+        "movs r6, #1\n"
+        "b 2b\n"
+        "7:\n"
         "strd r10, r11, [r12, #24]\n"
         "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack));
 
@@ -292,16 +321,27 @@ static void unpack_word(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_
   }
 }
 
-static uint32_t *edgec_dsp_unpack(uint32_t *to, two_windows *w) {
+static void edgec_dsp_unpack(uint32_t *to, two_windows *w) {
+  int8_t *spare0 = w->spare;
+  int8_t *spare1 = w->spare + 4 * w->left_words;
   for (int32_t row = 0; row < w->rows; row++) {
-    const int8_t *const x0 = w->x0 + row * (4 * w->words + w->step0);
-    const int8_t *const x1 = w->x1 + row * (4 * w->words + w->step1);
+    const int8_t *x0 = w->x0 + row * (4 * w->words + w->left + w->step0);
+    const int8_t *x1 = w->x1 + row * (4 * w->words + w->left + w->step1);
     for (int32_t i = 0; i < w->words; i++) {
-      unpack_word(to, x0 + 4 * i, x1 + 4 * i, w->sums, GEMM_POSITIONS);
+      unpack_word(to, x0, x1, w->sums, GEMM_POSITIONS);
       to += GEMM_GROUP_WORDS;
+      x0 += 4;
+      x1 += 4;
+    }
+    for (int32_t i = 0; i < w->left; i++) {
+      *spare0++ = x0[i];
+      *spare1++ = x1[i];
     }
   }
-  return to;
+  for (int32_t i = 0; i < w->left_words; i++) {
+    unpack_word(to, w->spare + 4 * i, w->spare + 4 * (w->left_words + i), w->sums, GEMM_POSITIONS);
+    to += GEMM_GROUP_WORDS;
+  }
 }
 
 static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums) {
