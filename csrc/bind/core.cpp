@@ -188,6 +188,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("tiers", &edgec::available_tiers, "Names of the tiers this processor runs, worst first.");
   m.def("compiled_tiers", &edgec::compiled_tiers, "Names of the tiers this library was built with, worst first.");
 
+  m.def("peak_macs_per_second", &edgec::peak_macs_per_second, py::arg("tier") = "",
+        "Multiply-accumulates a second of the tier's dot product instruction on this core, measured now: the ceiling of its kernels.");
+
   py::class_<edgec::Engine> engine(m, "Engine", "One artifact of the generic layout, ready to run on this machine.");
   engine
       .def(py::init([](const py::bytes &artifact, const std::string &tier) {

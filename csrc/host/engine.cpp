@@ -17,6 +17,21 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 }  // namespace
 
+double peak_macs_per_second(const std::string &tier) {
+  const edgec_host_tier *const kernels = tier_kernels(choose_tier(tier));
+  if (kernels == nullptr) {
+    return 0.0;
+  }
+  constexpr int32_t iterations = 20000;
+  double best = 1.0;
+  for (int i = 0; i < 40; i++) {
+    const double start = now();
+    kernels->peak(iterations);
+    best = std::min(best, now() - start);
+  }
+  return 12.0 * iterations * kernels->lanes * kernels->group / best;
+}
+
 Context::Context(const Plan &plan, size_t ports) : bases(1 + ports, nullptr), memory_(nullptr, &std::free) {
   const size_t bytes = (plan.arena_bytes + 2 * arena_slack + arena_alignment - 1) / arena_alignment * arena_alignment;
   memory_.reset(static_cast<uint8_t *>(std::aligned_alloc(arena_alignment, bytes)));

@@ -26,6 +26,9 @@ class Context {
   std::unique_ptr<uint8_t, void (*)(void *)> memory_;
 };
 
+// Multiply-accumulates a second of a tier's dot product instruction on this core, best of some runs; 0 for "ref".
+double peak_macs_per_second(const std::string &tier);
+
 class Engine {
  public:
   Engine(const void *artifact, size_t bytes, const std::string &tier);

@@ -90,6 +90,7 @@ struct edgec_host_tier {
   // Null where the tier has none for pixels of that many bytes.
   edgec_host_step (*depthwise_ring)(int32_t pixel_bytes, int32_t rows);
   edgec_host_step max_pool, add, lookup;       // operands: input(s), output
+  void (*peak)(int32_t iterations);  // 12 dot products of registers an iteration and nothing else: the ceiling of every kernel
   // count elements from one kind to another
   void (*convert)(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
 };
@@ -100,6 +101,7 @@ struct edgec_host_tier {
   void edgec_depthwise__##tier(const void *params, uint8_t *const *operands);             \
   void edgec_depthwise_pair__##tier(const void *params, uint8_t *const *operands);        \
   edgec_host_step edgec_depthwise_ring__##tier(int32_t pixel_bytes, int32_t rows);        \
+  void edgec_peak__##tier(int32_t iterations);                                            \
   void edgec_max_pool__##tier(const void *params, uint8_t *const *operands);              \
   void edgec_add__##tier(const void *params, uint8_t *const *operands);                   \
   void edgec_lookup__##tier(const void *params, uint8_t *const *operands);                \

@@ -16,7 +16,7 @@ namespace {
 #define EDGEC_TIER(tier, lanes, group, kind)                                                                                             \
   {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier,                      \
    &edgec_depthwise_ring__##tier,                                                                                                     \
-   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_convert__##tier}
+   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_convert__##tier}
 
 #ifdef EDGEC_TIER_avx2
 const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16);

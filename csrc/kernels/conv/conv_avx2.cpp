@@ -112,5 +112,6 @@ const edgec_host_tile edgec_conv_tiles__avx2[] = {
     {0, 0, 0, nullptr}};
 void edgec_depthwise__avx2(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__avx2(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
+void edgec_peak__avx2(int32_t iterations) { dot_only(iterations); }
 edgec_host_step edgec_depthwise_ring__avx2(int32_t, int32_t) { return nullptr; }
 }

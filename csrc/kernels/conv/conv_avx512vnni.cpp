@@ -83,6 +83,7 @@ const edgec_host_tile edgec_conv_tiles__avx512vnni[] = {
     {0, 0, 0, nullptr}};
 void edgec_depthwise__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__avx512vnni(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
+void edgec_peak__avx512vnni(int32_t iterations) { dot_only(iterations); }
 edgec_host_step edgec_depthwise_ring__avx512vnni(int32_t pixel_bytes, int32_t rows) {
   switch (pixel_bytes) {
     case 8: return rows == 2 ? &depthwise_ring<8> : &depthwise_planes<8>;

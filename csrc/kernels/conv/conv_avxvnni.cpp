@@ -46,5 +46,6 @@ const edgec_host_tile edgec_conv_tiles__avxvnni[] = {
     {0, 0, 0, nullptr}};
 void edgec_depthwise__avxvnni(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__avxvnni(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
+void edgec_peak__avxvnni(int32_t iterations) { dot_only(iterations); }
 edgec_host_step edgec_depthwise_ring__avxvnni(int32_t, int32_t) { return nullptr; }
 }

@@ -11,7 +11,7 @@
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands);
-void edgec_s8_depthwise_conv2d_2x4c1__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands);
 
 /* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left over
  * of each, then zeros up to a word. Without dilation along the width a run is a row of the window, else it is one tap. */
@@ -113,18 +113,23 @@ static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32
 }
 
 /* All channels of `count` positions whose columns are ready. */
-static void finish_block(const edgec_conv2d_params *p, gemm *g, int8_t *y, int32_t count) {
-  const int32_t pairs = p->out_c / 2;
-  int32_t done = 0;
-  if (count == GEMM_POSITIONS && pairs > 0) {
-    g->y = y;
-    g->y_end = y + 2 * pairs;
-    edgec_dsp_gemm(g);
-    done = pairs;
+static void finish_block(const edgec_conv2d_params *p, const gemm *block, int8_t *y, int32_t count) {
+  gemm g = *block;
+  const int32_t paired = count == GEMM_POSITIONS ? p->out_c & ~1 : 0;
+  g.y = y;
+  g.y_end = y + paired;
+  if (paired != 0) {
+    edgec_dsp_gemm(&g);
   }
-  if (2 * done < p->out_c) {
+  if (paired != p->out_c) { /* an odd channel, or positions that make no block */
+    const int32_t groups = (int32_t)(g.columns_end - g.columns - GEMM_POSITIONS) / GEMM_GROUP_WORDS;
+    g.weights += (GEMM_HEAD_WORDS + 2 * groups) * (paired / 2);
     for (int32_t i = 0; i < count; i++) {
-      gemm_one(g, i, done, p->out_c, y + i * p->out_c);
+      g.y = y + i * p->out_c + paired;
+      g.y_end = y + (i + 1) * p->out_c;
+      edgec_dsp_gemm_one(&g);
+      g.columns++;
+      g.columns_end++;
     }
   }
   edgec_clamp_bytes(y, count * p->out_c, p->clamp_min, p->clamp_max);
@@ -135,14 +140,14 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
   const runs r = runs_of(p);
   const int8_t *const input = operands->input[0];
   uint32_t *const columns = (uint32_t *)operands->scratch + GEMM_POSITIONS;
-  int32_t *const corrections = operands->scratch;
   int8_t *const spare = (int8_t *)(columns + GEMM_GROUP_WORDS * r.groups);
   int8_t *const copies = spare + 8 * r.left_words;
   const int32_t positions = p->out_h * p->out_w;
   const int pointwise = is_pointwise(p);
   const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)input;
-  gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
+  const gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
   walk next = walk_of(p, &r);
+  two_windows w = {NULL, NULL, r.words, r.count, 0, 0, r.left, r.left_words, spare};
   memset(spare, 0, (size_t)(8 * r.left_words));
   for (int32_t done = 0; done < positions;) {
     int32_t count = backwards ? (positions - done) % GEMM_POSITIONS : positions - done;
@@ -151,7 +156,7 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
     }
     const int32_t at = backwards ? positions - done - count : done;
     for (int32_t i = 0; i < count; i += 2) {
-      two_windows w = {input + (at + i) * p->in_c, NULL, r.words, r.count, 0, 0, {0, 0}, r.left, r.left_words, spare};
+      w.x0 = input + (at + i) * p->in_c;
       w.x1 = w.x0 + (i + 1 < count ? p->in_c : 0);
       for (int32_t j = 0; !pointwise && j < 2; j++) {
         const int inside = next.y >= 0 && next.y < next.inside_y && next.x >= 0 && next.x < next.inside_x;
@@ -174,8 +179,6 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
         }
       }
       edgec_dsp_unpack(columns + i, &w);
-      corrections[i] = w.sums[0];
-      corrections[i + 1] = w.sums[1];
     }
     finish_block(p, &g, operands->output[0] + at * p->out_c, count);
     done += count;
@@ -265,7 +268,7 @@ void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operan
   depthwise_3x3(params, operands);
 }
 
-void edgec_s8_depthwise_conv2d_2x4c1__dsp(const void *params, const edgec_operands *operands) {
+void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands) {
   depthwise_any(params, operands);
 }
 
@@ -293,5 +296,5 @@ const edgec_kernel edgec_s8_conv2d_2x4c4__dsp_kernel = {0x0110, 1, edgec_s8_conv
 const edgec_kernel edgec_s8_conv2d_2x4c4w3__dsp_kernel = {0x0111, 1, edgec_s8_conv2d_2x4c4w3__dsp, check_conv2d_3x3};
 const edgec_kernel edgec_s8_depthwise_conv2d_2x2c4__dsp_kernel = {0x0210, 1, edgec_s8_depthwise_conv2d_2x2c4__dsp,
                                                                   check_depthwise_3x3};
-const edgec_kernel edgec_s8_depthwise_conv2d_2x4c1__dsp_kernel = {0x0211, 1, edgec_s8_depthwise_conv2d_2x4c1__dsp,
+const edgec_kernel edgec_s8_depthwise_conv2d_1x4c1__dsp_kernel = {0x0211, 1, edgec_s8_depthwise_conv2d_1x4c1__dsp,
                                                                   check_depthwise_any};

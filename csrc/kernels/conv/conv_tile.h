@@ -29,6 +29,16 @@ template <int MR, int NV> EDGEC_INLINE void multiply(const edgec_host_conv &c, c
   }
 }
 
+EDGEC_INLINE void dot_only(int32_t iterations) {
+  V acc[12];
+  const V x = Simd::set8(1), w = Simd::set8(2);
+  unroll<12>([&](auto i) EDGEC_LAMBDA { acc[i] = Simd::zero(); });
+  for (int32_t n = 0; n < iterations; n++) {
+    unroll<12>([&](auto i) EDGEC_LAMBDA { Simd::dot(acc[i], x, w); });
+  }
+  unroll<12>([&](auto i) EDGEC_LAMBDA { __asm__ volatile("" ::"x"(acc[i])); });
+}
+
 }  // namespace
 
 #endif

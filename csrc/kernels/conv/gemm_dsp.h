@@ -36,7 +36,6 @@ typedef struct two_windows {
   const int8_t *x0, *x1;
   int32_t words, rows;  /* words of a row */
   int32_t step0, step1; /* bytes from the end of a row to the next one */
-  int32_t sums[2];      /* corrections, added to */
   int32_t left;         /* bytes of a row behind its words */
   int32_t left_words;   /* of all rows, rounded up */
   int8_t *spare;        /* room for them, twice left_words; the bytes behind the last one are 0 */
@@ -46,10 +45,12 @@ typedef struct two_windows {
 
 /* columns: groups of GEMM_GROUP_WORDS. */
 void edgec_dsp_gemm(const gemm *g);
+/* One position, that of slot 0 when `columns` and `columns_end` are moved up by the slot; an odd channel at the end is left out. */
+void edgec_dsp_gemm_one(const gemm *g);
 /* columns: groups of PATCH_GROUP_WORDS. */
 void edgec_dsp_gemm_3x3(const gemm *g);
-/* Two windows to groups of GEMM_GROUP_WORDS at `to`. */
-void edgec_dsp_unpack(uint32_t *to, two_windows *w);
+/* Two windows to groups of GEMM_GROUP_WORDS at `to`, and their corrections GEMM_POSITIONS words before it. */
+void edgec_dsp_unpack(uint32_t *to, const two_windows *w);
 /* 4 * words bytes of each of two pixels to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums[0..1]. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
 
@@ -182,6 +183,48 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
         "cmp r1, r2\n"
         "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm_3x3));
 
+/* Accumulators r6 and r7, multipliers r8 and r10, y r9, y_end r11, columns_end r12, zero_point lr. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_one)
+        "push {r4-r11, lr}\n"
+        "ldr r9, [r0, #8]\n"
+        "ldr lr, [r0, #16]\n"
+        "ldr r11, [r0, #32]\n"
+        "ldr r12, [r0, #24]\n"
+        "ldr r3, [r0, #20]\n"
+        "ldr r0, [r0, #36]\n"
+        "push {r3, lr}\n"
+        "1:\n"
+        "ldr r1, [sp]\n"
+        "ldmia.w r0!, {r6, r7, r8, r10}\n"
+        "ldr r2, [r1], #16\n"
+        "add r6, r6, r2\n"
+        "add r7, r7, r2\n"
+        "2:\n"
+        "ldrd r4, r5, [r0], #8\n"
+        "ldr r3, [r1, #16]\n"
+        "ldr r2, [r1], #32\n"
+        "smlad r6, r4, r2, r6\n"
+        "smlad r7, r5, r2, r7\n"
+        "sxtb16 r4, r4, ror #8\n"
+        "sxtb16 r5, r5, ror #8\n"
+        "smlad r6, r4, r3, r6\n"
+        "smlad r7, r5, r3, r7\n"
+        "cmp r1, r12\n"
+        "bne 2b\n"
+        "smmlar r6, r6, r8, lr\n"
+        "smmlar r7, r7, r10, lr\n"
+        "ssat r6, #8, r6\n"
+        "ssat r7, #8, r7\n"
+        "strb r6, [r9], #1\n"
+        "cmp r9, r11\n"
+        "beq 3f\n"
+        "strb r7, [r9], #1\n"
+        "cmp r9, r11\n"
+        "bne 1b\n"
+        "3:\n"
+        "pop {r3, lr}\n"
+        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_gemm_one));
+
 /* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
 #define UNPACK_WORD(odd, next)     \
   "ldr r4, [r1], #4\n"            \
@@ -197,13 +240,15 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
   "strd r8, r9, [r0, #" #odd "]\n" \
   "strd r4, r5, [r0], #" #next "\n"
 
-/* w: x0 0, x1 4, words 8, rows 12, step0 16, step1 20, sums 24, left 32, left_words 36, spare 40. Rows left r6. */
+/* w: x0 0, x1 4, words 8, rows 12, step0 16, step1 20, left 24, left_words 28, spare 32. Rows to do r6; r7 where the next
+ * left-over byte goes, 0 once these are unpacked. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
-        "push {r4-r11, lr}\n"
+        "push {r0, r4-r11, lr}\n"
         "mov r12, r1\n"
-        "ldr r7, [r1, #40]\n"
+        "ldr r7, [r1, #32]\n"
         "ldmia.w r12, {r1, r2, r3, r6}\n"
-        "ldrd r10, r11, [r12, #24]\n"
+        "mov r10, #0\n"
+        "mov r11, #0\n"
         "mov lr, #0xff80\n"
         "movt lr, #0xff80\n"
         "1:\n"
@@ -211,8 +256,9 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
         "2:\n" UNPACK_WORD(16, 32)
         "subs r3, r3, #1\n"
         "bne 2b\n"
+        "cbz r7, 7f\n"
         "3:\n"
-        "ldrd r3, r8, [r12, #32]\n"
+        "ldrd r3, r8, [r12, #24]\n"
         "cbz r3, 5f\n"
         "lsl r8, r8, #2\n"
         "4:\n"
@@ -230,16 +276,15 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
         "add r1, r1, r4\n"
         "add r2, r2, r5\n"
         "b 1b\n"
-        "6:\n" /* r3 is 0: once more with the left-over bytes as a row of words */
-        "ldrd r5, r1, [r12, #36]\n"
-        "cbz r5, 7f\n"
-        "strd r3, r3, [r12, #32]\n"
-        "mov r3, r5\n"
-        "add r2, r1, r5, lsl #2\n"
-        "movs r6, #1\n"
+        "6:\n"
+        "ldrd r3, r1, [r12, #28]\n"
+        "cbz r3, 7f\n"
+        "add r2, r1, r3, lsl #2\n"
+        "movs r7, #0\n"
         "b 2b\n"
         "7:\n"
-        "strd r10, r11, [r12, #24]\n"
+        "pop {r0}\n"
+        "strd r10, r11, [r0, #-16]\n"
         "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack));
 
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
@@ -294,6 +339,25 @@ static void edgec_dsp_gemm(const gemm *g) {
   }
 }
 
+static void edgec_dsp_gemm_one(const gemm *g) {
+  const uint32_t *w = g->weights;
+  for (int8_t *y = g->y; y != g->y_end;) {
+    const uint32_t *const head = w;
+    int32_t acc[2] = {(int32_t)(head[0] + g->columns[0]), (int32_t)(head[1] + g->columns[0])};
+    w += GEMM_HEAD_WORDS;
+    for (const uint32_t *x = g->columns + GEMM_POSITIONS; x != g->columns_end; x += GEMM_GROUP_WORDS) {
+      for (int32_t i = 0; i < 2; i++) {
+        acc[i] = edgec_smlad(w[i], x[0], acc[i]);
+        acc[i] = edgec_smlad(edgec_sxtb16_high(w[i]), x[GEMM_POSITIONS], acc[i]);
+      }
+      w += 2;
+    }
+    for (int32_t i = 0; i < 2 && y != g->y_end; i++) {
+      *y++ = (int8_t)edgec_ssat8(edgec_smmlar(acc[i], (int32_t)head[2 + i], g->zero_point));
+    }
+  }
+}
+
 static void edgec_dsp_gemm_3x3(const gemm *g) {
   const uint32_t *w = g->weights;
   for (int8_t *y = g->y; y != g->y_end; y += 2) {
@@ -321,14 +385,16 @@ static void unpack_word(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_
   }
 }
 
-static void edgec_dsp_unpack(uint32_t *to, two_windows *w) {
+static void edgec_dsp_unpack(uint32_t *to, const two_windows *w) {
+  int32_t sums[2] = {0, 0};
+  uint32_t *const corrections = to - GEMM_POSITIONS;
   int8_t *spare0 = w->spare;
   int8_t *spare1 = w->spare + 4 * w->left_words;
   for (int32_t row = 0; row < w->rows; row++) {
     const int8_t *x0 = w->x0 + row * (4 * w->words + w->left + w->step0);
     const int8_t *x1 = w->x1 + row * (4 * w->words + w->left + w->step1);
     for (int32_t i = 0; i < w->words; i++) {
-      unpack_word(to, x0, x1, w->sums, GEMM_POSITIONS);
+      unpack_word(to, x0, x1, sums, GEMM_POSITIONS);
       to += GEMM_GROUP_WORDS;
       x0 += 4;
       x1 += 4;
@@ -339,9 +405,11 @@ static void edgec_dsp_unpack(uint32_t *to, two_windows *w) {
     }
   }
   for (int32_t i = 0; i < w->left_words; i++) {
-    unpack_word(to, w->spare + 4 * i, w->spare + 4 * (w->left_words + i), w->sums, GEMM_POSITIONS);
+    unpack_word(to, w->spare + 4 * i, w->spare + 4 * (w->left_words + i), sums, GEMM_POSITIONS);
     to += GEMM_GROUP_WORDS;
   }
+  corrections[0] = (uint32_t)sums[0];
+  corrections[1] = (uint32_t)sums[1];
 }
 
 static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums) {
@@ -351,30 +419,5 @@ static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_
 }
 
 #endif
-
-/* One position of a block of edgec_dsp_gemm, `slot`, and its channel pairs from `pair` on: what remains at the edges. */
-static void gemm_one(const gemm *g, int32_t slot, int32_t pair, int32_t channels, int8_t *y) {
-  const int32_t groups = (int32_t)((g->columns_end - g->columns - GEMM_POSITIONS) / GEMM_GROUP_WORDS);
-  const uint32_t *w = g->weights + (2 * groups + GEMM_HEAD_WORDS) * pair;
-  for (int32_t c = 2 * pair; c < channels; c += 2) {
-    const uint32_t *const head = w;
-    const uint32_t *x = g->columns + GEMM_POSITIONS + slot;
-    int32_t a = (int32_t)(head[0] + g->columns[slot]);
-    int32_t b = (int32_t)(head[1] + g->columns[slot]);
-    w += GEMM_HEAD_WORDS;
-    do {
-      a = edgec_smlad(w[0], x[0], a);
-      b = edgec_smlad(w[1], x[0], b);
-      a = edgec_smlad(edgec_sxtb16_high(w[0]), x[GEMM_POSITIONS], a);
-      b = edgec_smlad(edgec_sxtb16_high(w[1]), x[GEMM_POSITIONS], b);
-      w += 2;
-      x += GEMM_GROUP_WORDS;
-    } while (x < g->columns_end);
-    y[c] = (int8_t)edgec_ssat8(edgec_smmlar(a, (int32_t)head[2], g->zero_point));
-    if (c + 1 < channels) {
-      y[c + 1] = (int8_t)edgec_ssat8(edgec_smmlar(b, (int32_t)head[3], g->zero_point));
-    }
-  }
-}
 
 #endif
