@@ -18,14 +18,8 @@ import onnxruntime as ort
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import edgec
+from edgec.comparison import wilson
 from tests.models import COMMITTED, MLPERF, SHARED, network
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % interval of a proportion, in percent."""
-    p, z = hits / n, 1.959964
-    centre, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return tuple(round(100 * float(v) / (1 + z * z / n), 2) for v in (centre - half, centre + half))
 
 
 def labels(name: str) -> np.ndarray | None:

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Artifact", "ArtifactError", "DataError", "EdgecError", "FitError", "MismatchError", "ModelError", "ProgramError", "Target",
-    "ToolError", "UsageError", "compile", "load", "targets",
+    "ToolError", "UsageError", "compare", "compile", "load", "targets",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from edgec import targets
     from edgec.artifact import Artifact, load
+    from edgec.comparison import compare
     from edgec.compiler import compile
     from edgec.errors import ArtifactError, DataError, EdgecError, FitError, MismatchError, ModelError, ProgramError, ToolError, UsageError
     from edgec.targets import Target
 
-_HOME = {"Artifact": "artifact", "load": "artifact", "compile": "compiler", "Target": "targets", "targets": "targets"}
+_HOME = {"Artifact": "artifact", "load": "artifact", "compare": "comparison", "compile": "compiler", "Target": "targets", "targets": "targets"}
 
 
 def __getattr__(name: str) -> Any:

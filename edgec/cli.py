@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 import numpy as np
 
 import edgec
+from edgec import console
 from edgec.errors import DataError, EdgecError, UsageError
-
 
 _END_PROGRESS = "\r\033[K"
 
@@ -28,16 +29,22 @@ def compile_command(args: argparse.Namespace) -> dict[str, Any]:
         inputs=args.cut_input,
         outputs=args.cut_output,
         skip_passes=args.skip_pass,
+        quantize=_quantize_options(args),
+        limits=_limits(args),
+        measure=not args.no_measure,
         save_qdq=args.save_qdq,
         security_counter=args.security_counter,
         model_version=args.model_version,
-        progress=None if args.json or args.quiet else _show_progress,
+        progress=_progress(args),
     )
     path = Path(args.output or Path(args.model).with_suffix(".edgec").name)
     artifact.save(path)
     if args.export_c:
         artifact.export_c(args.export_c)
-    return {"artifact": str(path), **artifact.report(measure=not args.no_measure)}
+    figures = _figures(artifact, args)
+    if args.report:
+        _write_page(artifact, figures, None, args.report)
+    return {"artifact": str(path), **figures}
 
 
 def run_command(args: argparse.Namespace) -> dict[str, Any]:
@@ -49,7 +56,7 @@ def run_command(args: argparse.Namespace) -> dict[str, Any]:
     result: dict[str, Any] = {"artifact": args.artifact, "on": args.on, "target": artifact.target.name}
     outputs = artifact.run(x, on=args.on, engine=args.engine)
     if args.on == "qemu":
-        result |= {"engine": args.engine, "instructions": outputs.instructions, "stack_bytes": outputs.stack_bytes, "code_bytes": outputs.code_bytes}
+        result |= outputs.as_dict()
         outputs = outputs.outputs
     if args.check:
         result["bytes_compared_with_interpreter"] = run.compare(artifact, x, on=args.on if args.on == "qemu" else "host", engine=args.engine)
@@ -68,16 +75,83 @@ def inspect_command(args: argparse.Namespace) -> dict[str, Any] | str:
         from edgec.ir.text import to_text
 
         return to_text(artifact.program)
-    return artifact.report(measure=not args.no_measure)
+    return _figures(artifact, args)
+
+
+def compare_command(args: argparse.Namespace) -> dict[str, Any]:
+    """edgec compare model.onnx model.edgec --data test.npz [--labels test.npz:y]"""
+    return edgec.compare(
+        args.model, args.artifact, args.data, args.labels, shapes=dict(_shape(text) for text in args.shape), layers=args.layers, progress=_progress(args)
+    )
+
+
+def report_command(args: argparse.Namespace) -> dict[str, Any]:
+    """edgec report model.edgec [--model float.onnx --data test.npz] -o report.html"""
+    artifact = edgec.load(args.artifact)
+    if bool(args.model) != bool(args.data) or args.labels and not args.data:
+        raise UsageError("a comparison needs a model and data", where="--model, --data, --labels", why="errors are those of running both models on the same samples", fix="give --model and --data, or neither")
+    comparison = None
+    if args.model:
+        comparison = edgec.compare(args.model, artifact, args.data, args.labels, shapes=dict(_shape(text) for text in args.shape), progress=_progress(args))
+    path = args.output or str(Path(args.artifact).with_suffix(".html").name)
+    size = _write_page(artifact, _figures(artifact, args), comparison, path)
+    return {"report": path, "bytes": size, "comparison": comparison}
 
 
 def targets_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec targets"""
+    from collections import Counter
+
+    from edgec.emit.kernels import all_kernels
+
+    counts = Counter(k.isa for k in all_kernels())
     rows = {}
     for name in edgec.targets.names():
         t = edgec.targets.load(name)
-        rows[name] = {"description": t.description, "isa": list(t.isa), "layout": t.layout, **dict(t.memory)}
+        rows[name] = {
+            "description": t.description,
+            "isa": list(t.isa),
+            "layout": t.layout,
+            **dict(t.memory),
+            "kernels": {isa: counts[isa] for isa in t.isa},
+            "tested_on": t.tested_on,
+            **dict(t.timing),
+        }
     return {"targets": rows}
+
+
+def _figures(artifact: Any, args: argparse.Namespace) -> dict[str, Any]:
+    """The report; measuring builds firmware and runs the emulator, so it is announced."""
+    if not args.no_measure:
+        (_progress(args) or (lambda step, done: None))("measure", 0.0)
+    return artifact.report(measure=not args.no_measure)
+
+
+def _write_page(artifact: Any, figures: dict[str, Any], comparison: dict[str, Any] | None, path: str) -> int:
+    from edgec.files import write_file
+    from edgec.page import report_page
+
+    page = report_page(artifact, figures=figures, comparison=comparison).encode()
+    write_file(path, page)
+    return len(page)
+
+
+def _limits(args: argparse.Namespace) -> Any:
+    given = {kind: getattr(args, kind) for kind in ("flash", "ram") if getattr(args, kind) is not None}
+    if args.fit and given:
+        raise UsageError("limits are given twice", where="--fit, --flash, --ram", why="--fit takes the memory of the target's typical part", fix="leave out --fit, or the other two")
+    return "target" if args.fit else given or None
+
+
+def _quantize_options(args: argparse.Namespace) -> dict[str, Any]:
+    chosen = {name: getattr(args, name) for name in ("ranges", "rounding") if getattr(args, name) is not None}
+    if args.equalize is not None:
+        try:
+            dense, depthwise = (float(v) for v in args.equalize.split(","))
+        except ValueError:
+            raise UsageError(f"cannot read {args.equalize!r}", where="--equalize", why="it is two exponents, for dense and for depthwise readers", fix="write --equalize 0.5,1 (the default), 1,1 or 0,0") from None
+        chosen["equalize"] = (dense, depthwise)
+    return chosen
 
 
 def _inputs(artifact: Any, path: str | None, seed: int) -> Any:
@@ -119,51 +193,38 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
         raise UsageError(f"cannot read the shape {text!r}", where="--shape", why="it is NAME=1,3,224,224", fix="write the input's name, =, and its dimensions") from None
 
 
-def _show_progress(step: str, done: float) -> None:
-    bar = "" if done <= 0 else f" {round(100 * done):3d} %"
-    if sys.stderr.isatty():
-        print(f"{_END_PROGRESS}{step}{bar}", end="", file=sys.stderr, flush=True)
-    elif done in (0.0, 1.0):
-        print(f"{step}{bar}", file=sys.stderr, flush=True)
+def _progress(args: argparse.Namespace) -> Any:
+    return None if args.json or getattr(args, "quiet", False) else _Progress()
 
 
-def _table(value: Any, indent: str = "") -> str:
-    """A dict for people: one line a figure, lists of dicts as columns."""
-    lines = []
-    for key, item in value.items():
-        if isinstance(item, dict):
-            lines += [f"{indent}{key}:", _table(item, indent + "  ")]
-        elif isinstance(item, list) and item and isinstance(item[0], dict):
-            columns = list(item[0])
-            cells = [columns, *([_cell(row[c]) for c in columns] for row in item)]
-            widths = [max(len(r[i]) for r in cells) for i in range(len(columns))]
-            lines.append(f"{indent}{key}:")
-            lines += [indent + "  " + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in cells]
-        else:
-            lines.append(f"{indent}{key + ':':22} {_cell(item)}")
-    return "\n".join(lines)
+class _Progress:
+    """Steps on stderr: one line that is rewritten on a terminal, else one line a step."""
 
+    def __init__(self) -> None:
+        self.last = ""
 
-def _cell(item: Any) -> str:
-    if isinstance(item, bool) or not isinstance(item, int):
-        if isinstance(item, list) and all(isinstance(i, int) for i in item):
-            return "×".join(map(str, item))
-        return f"{item:.6g}" if isinstance(item, float) else str(item)
-    return f"{item:,}"
+    def __call__(self, step: str, done: float) -> None:
+        bar = "" if done <= 0 else f" {round(100 * done):3d} %"
+        if sys.stderr.isatty():
+            print(f"{_END_PROGRESS}{step}{bar}", end="", file=sys.stderr, flush=True)
+        elif step != self.last:
+            print(step, file=sys.stderr, flush=True)
+        self.last = step
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="edgec", description=edgec.__doc__, epilog="Exit codes: 0 done; 2 usage; 3 model; 4 data; 5 artifact; 6 does not fit; 7 tool missing; 8 bytes differ.")
+    top = argparse.ArgumentParser(prog="edgec", description=edgec.__doc__, epilog="Exit codes: 0 done; 2 usage; 3 model; 4 data; 5 artifact; 6 does not fit; 7 tool missing; 8 bytes differ; 9 defect; 130 interrupted.")
     top.add_argument("--version", action="version", version=edgec.__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
-    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(function=function)
+    def command(name: str, function: Any, show: Any, text: str) -> argparse.ArgumentParser:
+        example = (function.__doc__ or "").strip()
+        sub = commands.add_parser(name, help=text, description=text, epilog=f"Example: {example}")
+        sub.set_defaults(function=function, show=show)
         sub.add_argument("--json", action="store_true", help="print one JSON object, errors too")
         return sub
 
-    sub = command("compile", compile_command, "Compile an ONNX model for a target.")
+    sub = command("compile", compile_command, console.inspect_text, "Compile an ONNX model for a target.")
     sub.add_argument("model", help="float or QDQ .onnx file")
     sub.add_argument("--target", "-t", required=True, help="a name that `edgec targets` lists")
     sub.add_argument("--calibration", "-c", metavar="FILE", help=".npy or .npz of inputs; or synthetic")
@@ -174,11 +235,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--save-qdq", metavar="FILE", help="write the quantized model as QDQ ONNX")
     sub.add_argument("--export-c", metavar="FOLDER", help="write the network as plain C too")
     sub.add_argument("--skip-pass", action="append", default=[], metavar="NAME", help="leave out a float pass, for example remove_constant_channels")
-    sub.add_argument("--security-counter", type=int, default=0, metavar="N")
-    sub.add_argument("--model-version", type=int, default=0, metavar="N")
+    sub.add_argument("--flash", metavar="SIZE", help="fail where artifact and code need more, for example 256K")
+    sub.add_argument("--ram", metavar="SIZE", help="fail where arena and stack need more, for example 64K")
+    sub.add_argument("--fit", action="store_true", help="take the limits of the target's typical part (edgec targets)")
+    sub.add_argument("--ranges", choices=("mse", "minmax"), help="how activation ranges are chosen (default mse; minmax clips nothing that calibration saw)")
+    sub.add_argument("--rounding", choices=("second_order", "nearest"), help="of weights (default second_order)")
+    sub.add_argument("--equalize", metavar="DENSE,DEPTHWISE", help="exponents of channel equalization (default 0.5,1; 0,0 for none)")
+    sub.add_argument("--report", metavar="FILE", help="write the figures as one HTML page too, with the ranges that calibration chose")
+    sub.add_argument("--security-counter", type=int, default=0, metavar="N", help="for the header: a device can refuse artifacts with a lower one")
+    sub.add_argument("--model-version", type=int, default=0, metavar="N", help="for the header: the version of your model")
     sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table, not from the tool chain")
     sub.add_argument("--quiet", "-q", action="store_true", help="no progress")
-    sub = command("run", run_command, "Run an artifact on this machine or on the emulated device.")
+    sub = command("run", run_command, console.run_text, "Run an artifact on this machine or on the emulated device.")
     sub.add_argument("artifact", help=".edgec file")
     sub.add_argument("--input", "-i", metavar="FILE", help=".npy or .npz; without it one seeded random sample")
     sub.add_argument("--seed", type=int, default=0, help="of the random sample")
@@ -186,12 +254,31 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--on", choices=("host", "interpreter", "qemu"), default="host")
     sub.add_argument("--engine", choices=("runtime", "c"), default="runtime", help="with --on qemu: the artifact runtime or generated C")
     sub.add_argument("--check", action="store_true", help="compare every output byte with the interpreter; exit code 8 where one differs")
-    sub = command("inspect", inspect_command, "Say what is in an artifact.")
+    sub = command("inspect", inspect_command, console.inspect_text, "Say what is in an artifact.")
     sub.add_argument("artifact", help=".edgec file")
     sub.add_argument("--text", action="store_true", help="print the integer program")
     sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table")
-    command("targets", targets_command, "List the targets.")
+    sub.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    sub = command("compare", compare_command, console.compare_text, "Say what compiling did to accuracy, layer by layer, and what helps.")
+    sub.add_argument("model", help="the .onnx file the artifact was compiled from")
+    sub.add_argument("artifact", help=".edgec file")
+    _comparison_arguments(sub, required=True)
+    sub.add_argument("--layers", type=int, default=64, metavar="N", help="samples that layers are compared on; 0 for none (default 64)")
+    sub = command("report", report_command, console.report_text, "Write one self-contained HTML page: figures, layers, memory, ranges.")
+    sub.add_argument("artifact", help=".edgec file")
+    sub.add_argument("--model", help="the .onnx file it was compiled from: adds errors, accuracy and histograms")
+    _comparison_arguments(sub, required=False)
+    sub.add_argument("--output", "-o", metavar="FILE", help="the .html file (default: the artifact's name)")
+    sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table")
+    command("targets", targets_command, console.targets_text, "List the targets: instruction set, memory, kernels, and on what each was tested.")
     return top
+
+
+def _comparison_arguments(sub: argparse.ArgumentParser, *, required: bool) -> None:
+    sub.add_argument("--data", "-d", required=required, metavar="FILE", help=".npy or .npz of inputs that calibration has not seen; FILE.npz:NAME takes one array")
+    sub.add_argument("--labels", "-l", metavar="FILE", help="true classes, one integer a sample; FILE.npz:NAME as above")
+    sub.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="shape of an input with open dimensions")
+    sub.add_argument("--quiet", "-q", action="store_true", help="no progress")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -209,10 +296,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     if sys.stderr.isatty():
         print(_END_PROGRESS, end="", file=sys.stderr)
-    if isinstance(result, str):
-        print(result)
-    else:
-        print(json.dumps(result) if args.json else _table(result))
+    text = result if isinstance(result, str) else json.dumps(result) if args.json else args.show(result)
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        sys.stdout = open(os.devnull, "w")
     return 0
 
 

@@ -73,12 +73,13 @@ class TensorStatistics:
         reach = reach[reach > 0]
         return float(reach.max() / np.median(reach)) if reach.size > 1 else 1.0
 
-    def shares(self) -> dict[str, float]:
-        """Fractions of the noise: from clipped values, from channels without signal, and what bare rounding would make."""
-        total = max(float(self.noise.sum()), 1e-300)
+    def shares(self, added: float) -> dict[str, float]:
+        """Fractions of the noise that is added here (over the signal): from clipped values, from channels without signal, and
+        what bare rounding would make."""
+        total = max(min(added * float(self.signal.sum()), float(self.noise.sum())), 1e-300)
         return {
-            "clipped": float(self.clipped_noise.sum()) / total,
-            "dead": float(self.noise[self.dead].sum()) / total,
+            "clipped": min(float(self.clipped_noise.sum()) / total, 1.0),
+            "dead": min(float(self.noise[self.dead].sum()) / total, 1.0),
             "rounding": min(float(self.rounding.sum()) / total, 1.0),
         }
 
@@ -105,13 +106,13 @@ class Cause:
 
 
 def layer_rows(program: Program, statistics: dict[str, TensorStatistics], values: dict[str, str]) -> list[dict[str, Any]]:
-    """One dict an operator whose output was compared, in order of execution.
+    """One dict an input and operator whose values were compared, in order of execution.
 
     Args:
         statistics: by program tensor; values: program tensor → name of its ONNX value.
     """
     ratios = {t: s.noise_ratio for t, s in statistics.items()}
-    rows = []
+    rows = [_row(p.name, "input", values[p.tensor], statistics[p.tensor], 0.0) for p in program.inputs if p.tensor in statistics]
     for op in program.ops:
         before = max((ratios[t] for t in op.inputs if t in ratios), default=0.0)
         tensor = op.outputs[0]
@@ -119,25 +120,26 @@ def layer_rows(program: Program, statistics: dict[str, TensorStatistics], values
         if found is None:
             ratios[tensor] = before  # moves or rescales bytes: as good as what it reads
             continue
-        added = max(found.noise_ratio - before, 0.0)
-        rows.append(
-            {
-                "name": op.name,
-                "opcode": op.opcode,
-                "value": values[tensor],
-                "sqnr_db": round(found.sqnr_db, 2),
-                "input_sqnr_db": round(float(-10 * np.log10(before)), 2) if before > 1e-20 else None,
-                "added_noise": added,
-                "clipped": found.clipped / max(found.count, 1),
-                "levels_used": found.q_high - found.q_low + 1,
-                "channel_spread": round(found.spread, 1),
-                "dead_channels": int(found.dead.sum()),
-                "channels": found.signal.size,
-                "range": [found.low, found.high],
-                "seen": [found.histogram.low, found.histogram.high],
-            }
-        )
+        rows.append(_row(op.name, op.opcode, values[tensor], found, before))
     return rows
+
+
+def _row(name: str, opcode: str, value: str, found: TensorStatistics, before: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "opcode": opcode,
+        "value": value,
+        "sqnr_db": round(found.sqnr_db, 2),
+        "input_sqnr_db": round(float(-10 * np.log10(before)), 2) if before > 1e-20 else None,
+        "added_noise": max(found.noise_ratio - before, 0.0),
+        "clipped": found.clipped / max(found.count, 1),
+        "levels_used": found.q_high - found.q_low + 1,
+        "channel_spread": round(found.spread, 1),
+        "dead_channels": int(found.dead.sum()),
+        "channels": found.signal.size,
+        "range": [found.low, found.high],
+        "seen": [found.histogram.low, found.histogram.high],
+    }
 
 
 def worst_layers(program: Program, rows: list[dict[str, Any]], statistics: dict[str, TensorStatistics], facts: dict[str, Any], most: int = 5) -> list[dict[str, Any]]:
@@ -145,7 +147,7 @@ def worst_layers(program: Program, rows: list[dict[str, Any]], statistics: dict[
 
     facts: the manifest, for what was tried already.
     """
-    outputs = {op.name: op.outputs[0] for op in program.ops}
+    outputs = {p.name: p.tensor for p in program.inputs} | {op.name: op.outputs[0] for op in program.ops}
     weighted = {op.name for op in program.ops if len(op.constants) > 1}
     total = sum(r["added_noise"] for r in rows) or 1.0
     chosen = sorted((r for r in rows if r["added_noise"] > 0.02 * total), key=lambda r: -r["added_noise"])
@@ -165,7 +167,7 @@ def worst_layers(program: Program, rows: list[dict[str, Any]], statistics: dict[
 
 def _cause(row: dict[str, Any], s: TensorStatistics, weighted: bool, facts: dict[str, Any]) -> Cause | None:
     """None where a layer only shows the errors of those before it (a sum or a softmax: errors cancel less than values do)."""
-    shares = s.shares()
+    shares = s.shares(row["added_noise"])
     elsewhere = str(facts["calibration"]).startswith("none")
     seen = f"values reach {row['seen'][0]:.4g} … {row['seen'][1]:.4g}, the range is {s.low:.4g} … {s.high:.4g}"
     if shares["clipped"] > 0.4:
@@ -178,8 +180,9 @@ def _cause(row: dict[str, Any], s: TensorStatistics, weighted: bool, facts: dict
             "prune these channels in training: they cost work and carry nothing"
         )
         return Cause("dead channels", f"{row['dead_channels']} of {row['channels']} channels never change, and make {100 * shares['dead']:.0f} % of the noise", how)
-    if shares["rounding"] > 0.25:
-        if row["levels_used"] <= LEVELS // 4:
+    few = row["levels_used"] <= LEVELS // 8
+    if shares["rounding"] > 0.25 or few:
+        if few or row["levels_used"] <= LEVELS // 4:
             how = "choose this tensor's range from data like this" if elsewhere else "calibrate with data like this, and without outliers (--ranges mse is the default)"
             return Cause("too few steps used", f"{row['levels_used']} of {LEVELS} levels occur; {seen}", how)
         if s.spread >= WIDE_SPREAD:

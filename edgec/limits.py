@@ -67,7 +67,7 @@ def check_limits(artifact: Artifact, limits: Mapping[str, int], *, measure: bool
             f"flash: {figures['flash_bytes']:,} needed ({figures['artifact_bytes']:,} artifact + {figures['code_bytes']:,} code, {_short(figures['code_source'])}), "
             f"{limits['flash']:,} given; {_largest_weights(artifact)}"
         )
-        fixes.append(_flash_help(artifact, missing, figures["code_bytes"], limits["flash"]))
+        fixes.append("flash: " + _flash_help(artifact, missing, figures["code_bytes"], limits["flash"]))
     if "ram" in limits and figures["ram_bytes"] > limits["ram"]:
         missing = figures["ram_bytes"] - limits["ram"]
         over.append(f"RAM by {missing:,} bytes")
@@ -76,7 +76,7 @@ def check_limits(artifact: Artifact, limits: Mapping[str, int], *, measure: bool
             f"RAM: {figures['ram_bytes']:,} needed ({figures['arena_bytes']:,} arena + {stack:,} stack, {_short(figures['stack_source'])}), "
             f"{limits['ram']:,} given; the arena is decided by {_peak(artifact)}"
         )
-        fixes.append(_ram_help(artifact, limits["ram"] - stack))
+        fixes.append("RAM: " + _ram_help(artifact, limits["ram"] - stack))
     if over:
         raise FitError(
             f"{artifact.program.name} exceeds {' and '.join(over)} on {artifact.target.name}",

@@ -92,10 +92,10 @@ def report(artifact: Artifact, *, measure: bool = True) -> dict[str, Any]:
         "outputs": [_port(program, p) for p in program.outputs],
         "layers": layers(artifact),
     }
-    return result | _time(artifact, figures["instructions"], measure)
+    return result | _time(artifact, figures, measure)
 
 
-def _time(artifact: Artifact, instructions: int, measure: bool) -> dict[str, Any]:
+def _time(artifact: Artifact, figures: Mapping[str, Any], measure: bool) -> dict[str, Any]:
     """Milliseconds of one inference: measured where this machine is the target, else an estimate from the target's TOML."""
     timing = artifact.target.timing
     if measure and artifact.target.name == "host":
@@ -104,10 +104,13 @@ def _time(artifact: Artifact, instructions: int, measure: bool) -> dict[str, Any
         except ImportError:
             pass
     clock, cycles = timing.get("clock_hz"), timing.get("cycles_per_instruction")
+    if clock and figures.get("cycles"):
+        source = f"estimate: {figures['cycles']:,} cycles at {clock / 1e6:g} MHz; {figures['cycles_source']}"
+        return {"estimated_ms": round(1e3 * figures["cycles"] / clock, 3), "estimated_ms_source": source}
     if not clock or not cycles:
         return {}
     source = f"estimate: {cycles:g} cycles an instruction at {clock / 1e6:g} MHz (edgec/targets/{artifact.target.name}.toml)"
-    return {"estimated_ms": round(1e3 * instructions * cycles / clock, 3), "estimated_ms_source": source}
+    return {"estimated_ms": round(1e3 * figures["instructions"] * cycles / clock, 3), "estimated_ms_source": source}
 
 
 def _port(program: Program, port: Any) -> dict[str, Any]:
@@ -133,7 +136,8 @@ def _measured(artifact: Artifact) -> dict[str, Any] | None:
         run = device.run(artifact, rows)
     except (ToolError, FitError):  # the emulated board may be smaller than the device
         return None
-    return {
+    cycles = {} if getattr(run, "cycles", None) is None else {"cycles": run.cycles, "cycles_source": run.cycles_source}
+    return cycles | {
         "code_bytes": run.code_bytes,
         "code_source": f"measured: {artifact.target.toolchain['compiler']}, runtime and the kernels this network needs",
         "stack_bytes": run.stack_bytes,

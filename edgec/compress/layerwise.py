@@ -6,7 +6,7 @@ rounding uses those inputs, and the bias takes the remaining difference of the m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -64,6 +64,7 @@ class LayerwiseQuantizer:
         options: LayerOptions,
         keep: tuple[ir.Value, ...] = (),
         fit: slice | np.ndarray = slice(None),
+        progress: Callable[[str, float], None] | None = None,
     ) -> Walk:
         """Quantize every layer in order.
 
@@ -78,7 +79,10 @@ class LayerwiseQuantizer:
             exact[value] = self.probes[value.name]
             rounded[value] = self._round(value, exact[value], parameters)
         reads = {v: len(list(v.uses())) + (v in keep) for n in self.model.graph for v in (*n.inputs, *n.outputs) if v is not None}
-        for node in self.model.graph:
+        nodes = list(self.model.graph)
+        for done, node in enumerate(nodes, 1):
+            if progress is not None:
+                progress("quantize", done / len(nodes))
             if node in self.layers:
                 outputs, approximations = self._layer(node, exact, rounded, parameters, options, fit, result)
             else:

@@ -95,7 +95,7 @@ def quantize(
         report.rungs.append(Rung("second-order rounding", tried, tried > figure))
         if tried > figure:
             layer_options = second
-    walk = best.quantizer.walk(best.parameters, layer_options, best.judged)
+    walk = best.quantizer.walk(best.parameters, layer_options, best.judged, progress=progress)
     report.tensors, report.layers = best.tensors, walk.layers
     judged = zip(best.model.graph.outputs, best.judged, strict=True)
     report.output_sqnr_db = {v.name: sqnr_db(*walk.kept[j]) for v, j in judged if j in walk.kept}
@@ -107,7 +107,7 @@ class _Candidate:
     """A float model with ranges chosen for it, ready to be quantized and judged."""
 
     def __init__(self, model: ir.Model, samples: Samples, options: Options, progress: Progress | None) -> None:
-        self.model = model
+        self.model, self.progress = model, progress
         self.placement = place(model.graph)
         self.found = calibrate(model, self.placement, samples, progress)
         self.parameters, self.tensors = _choose_ranges(self.placement, self.found, options)
@@ -118,7 +118,7 @@ class _Candidate:
     def judge(self, options: LayerOptions) -> float:
         """Mean SQNR in dB of the outputs on every fourth probe, the network being fitted to the others."""
         held = np.arange(self.probes) % 4 == 3
-        walk = self.quantizer.walk(self.parameters, options, self.judged, ~held)
+        walk = self.quantizer.walk(self.parameters, options, self.judged, ~held, self.progress)
         return float(np.mean([sqnr_db(a[held], b[held]) for a, b in walk.kept.values()])) if walk.kept else 0.0
 
 

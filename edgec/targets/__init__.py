@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ class Target:
         memory: flash and ram in bytes of a typical part, or empty.
         toolchain: compiler (program), flags, package (what to install); empty for the host.
         emulator: program, machine, memory map and counter, as `edgec.emit.firmware` reads them; empty where there is none.
-        timing: clock_hz and cycles_per_instruction, for estimates that are labelled as such.
+        timing: clock_hz and cycles_per_instruction, for estimates that are labelled as such; model, where there is one of
+            the executed instructions' cycles (a key of edgec.device.qemu.MODELS).
     """
 
     name: str
@@ -35,11 +37,22 @@ class Target:
     memory: Mapping[str, int] = field(default_factory=dict)
     toolchain: Mapping[str, Any] = field(default_factory=dict)
     emulator: Mapping[str, Any] = field(default_factory=dict)
-    timing: Mapping[str, float] = field(default_factory=dict)
+    timing: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("memory", "toolchain", "emulator", "timing"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def tested_on(self) -> str:
+        """What runs this target's firmware in the test suite."""
+        e = self.emulator
+        if not e:
+            return "this machine"
+        if e["kind"] == "native":
+            return f"this machine, counted by {str(e['count_program']).format(machine=platform.machine())}"
+        counted = f", counted on {e['count_on']}" if "count_on" in e else ""
+        return f"{e['program']} {e['machine']}{counted}" if e["kind"] == "system" else " ".join([str(e["program"]), *e.get("flags", ())])
 
 
 def names() -> list[str]:

@@ -209,7 +209,8 @@ class _Layers:
         self.waiting.clear()
         program = self.artifact.program
         used = {t: s for t, s in self.statistics.items() if s.count}
-        rows = layer_rows(program, used, {t: a.name for t, a in self.by_tensor.items()})
+        found = layer_rows(program, used, {t: a.name for t, a in self.by_tensor.items()})
+        rows = [r for r in found if r["opcode"] != "input"]
         compared = {r["name"] for r in rows}
         maker = {op.outputs[0]: op.name for op in program.ops} | {p.tensor: p.name for p in program.inputs}
         histograms = {}
@@ -218,7 +219,7 @@ class _Layers:
             histograms[maker[tensor]] = {"edges": edges, "counts": counts, "low": s.low, "high": s.high, "clipped": s.clipped / s.count}
         return {
             "layers": rows,
-            "worst": worst_layers(program, rows, used, self.artifact.manifest),
+            "worst": worst_layers(program, found, used, self.artifact.manifest),
             "histograms": histograms,
             "not_compared": [op.name for op in program.ops if op.name not in compared],
         }
