@@ -10,12 +10,14 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgec.device import cache as store
+from edgec.device.elf import Elf
 from edgec.device.toolchain import find_tool, machine_name, run_tool, source_hash
 from edgec.emit.kernels import source_folder
 from edgec.errors import ToolError
@@ -25,6 +27,10 @@ ICOUNT_SHIFT = 6
 NS_PER_INSTRUCTION = 1 << ICOUNT_SHIFT
 RESULT = struct.Struct("<11I")
 TIMEOUT = 600.0
+MODELS = {
+    "cortex-m4": "estimate: Arm's instruction timings of Cortex-M4, no wait states, over the executed instructions (docs/cycles.md)",
+}
+"""Models of cycles that csrc/firmware/cycles_plugin.c has, and how an estimate by one is labelled."""
 EXITS = {
     101: "the processor faulted",
     102: "the firmware could not open, read or write a file",
@@ -42,6 +48,8 @@ class Outcome:
     Attributes:
         outputs: uint8 [samples, output bytes]; trace: one list of int8 arrays a sample, in order of operators.
         instructions: of the measured inference; None where nothing counts them. source: how they were counted.
+        cycles: an estimate by the model that was asked for, cycles_range its bounds (least, most); None where there is none.
+            cycles_source: the model, or why there is no estimate.
         stack_bytes: measured; refusal: the status that one byte less of arena got.
     """
 
@@ -51,10 +59,19 @@ class Outcome:
     source: str
     stack_bytes: int
     refusal: int
+    cycles: int | None = None
+    cycles_range: tuple[int, int] | None = None
+    cycles_source: str = "not measured"
 
 
-def execute(elf: Path, machine: Mapping[str, Any], records: np.ndarray, output_bytes: int, *, measure: bool, trace: bool, timeout: float = TIMEOUT) -> Outcome:
+def execute(
+    elf: Path, machine: Mapping[str, Any], records: np.ndarray, output_bytes: int, *,
+    measure: bool, trace: bool, model: str | None = None, timeout: float = TIMEOUT,
+) -> Outcome:  # fmt: skip
     """Run the firmware on records, int8 [samples, input bytes]; with measure, the first is run twice, warm and measured.
+
+    Args:
+        model: of cycles, a key of MODELS, for the measured inference.
 
     Raises:
         ToolError: no emulator, a fault, a nonzero exit, no result, or more than `timeout` seconds.
@@ -68,13 +85,21 @@ def execute(elf: Path, machine: Mapping[str, Any], records: np.ndarray, output_b
         warm = records[:1] if measure else records[:0]
         (folder / "request.bin").write_bytes(head.tobytes() + warm.tobytes() + records.tobytes())
         command, note = _command(elf, machine, measure)
+        if measure and model is not None and (why := no_cycles(command[0], machine)) == "":
+            command[1:1] = ["-d", "plugin", "-D", "cycles.log", "-plugin", f"{_plugin(command[0], 'cycles')},mark={_mark_address(elf):#x}"]
         log = _run(command, machine, folder, timeout)
         result = _result(folder, command, log)
         outputs = np.fromfile(folder / "outputs.bin", np.uint8)
         if result[1] != samples or outputs.size != samples * output_bytes:
             raise _failed("the firmware wrote an incomplete result", command, f"{outputs.size} bytes of {samples * output_bytes}", log)
         instructions, source = _instructions(folder, machine, result, note) if measure else (None, "not measured")
-        return Outcome(outputs.reshape(samples, output_bytes), _trace(folder, samples) if trace else [], instructions, source, result[4], result[3])
+        cycles, bounds, cycles_source = None, None, "not measured" if not measure else "no model of this target's cycles"
+        if measure and model is not None:
+            cycles, bounds, cycles_source = _cycles(folder, MODELS[model], instructions) if why == "" else (None, None, why)
+        return Outcome(
+            outputs.reshape(samples, output_bytes), _trace(folder, samples) if trace else [], instructions, source, result[4], result[3],
+            cycles, bounds, cycles_source,
+        )  # fmt: skip
 
 
 def machine_label(machine: Mapping[str, Any]) -> str:
@@ -103,7 +128,7 @@ def _command(elf: Path, machine: Mapping[str, Any], measure: bool) -> tuple[list
     path = find_tool(program, machine["package"], "running firmware")
     command = [path, *machine.get("flags", ())]
     if measure:
-        command += ["-d", "plugin", "-D", "count.log", "-plugin", str(_plugin(path))]
+        command += ["-d", "plugin", "-D", "count.log", "-plugin", str(_plugin(path, "count"))]
     return [*command, str(elf)], ""
 
 
@@ -112,20 +137,51 @@ def _counter(machine: Mapping[str, Any]) -> str:
     return str(machine.get("program", machine.get("count_program"))).replace("{machine}", machine_name())
 
 
-def _plugin(qemu: str) -> Path:
-    """The counting plugin, compiled for this machine and this QEMU's plugin interface."""
-    found = re.search(r"version (\d+)\.", run_tool([qemu, "--version"], "asking its version"))
-    version = 2 if found and int(found[1]) >= 9 else 1
+def _plugin(qemu: str, name: str) -> Path:
+    """csrc/firmware/`name`_plugin.c, compiled for this machine and this QEMU's plugin interface."""
+    version = 2 if _about(qemu)[0] >= 9 else 1
     compiler = find_tool("gcc", "gcc", "building the plugin that counts instructions")
-    source = source_folder() / "firmware" / "count_plugin.c"
+    source = source_folder() / "firmware" / f"{name}_plugin.c"
 
     def make(folder: Path) -> None:
         run_tool(
-            [compiler, "-O2", "-shared", "-fPIC", f"-DEDGEC_QEMU_PLUGIN_VERSION={version}", source, "-o", folder / "count.so"],
-            "compiling the plugin that counts instructions",
+            [compiler, "-O2", "-shared", "-fPIC", f"-DEDGEC_QEMU_PLUGIN_VERSION={version}", source, "-o", folder / f"{name}.so"],
+            f"compiling {source.name}",
         )
 
-    return store.cached("plugin", store.key(compiler, str(version), source_hash(source)), make) / "count.so"
+    return store.cached("plugin", store.key(compiler, str(version), source_hash(source)), make) / f"{name}.so"
+
+
+@cache
+def _about(qemu: str) -> tuple[int, bool]:
+    """The emulator's major version, and whether it loads plugins."""
+    found = re.search(r"version (\d+)\.", run_tool([qemu, "--version"], "asking its version"))
+    return int(found[1]) if found else 0, "-plugin" in run_tool([qemu, "--help"], "asking what it can do")
+
+
+def no_cycles(qemu: str, machine: Mapping[str, Any]) -> str:
+    """Why this emulator gives no estimate of cycles; empty where it does."""
+    if machine["kind"] != "system":
+        return "cycles are estimated for emulated microcontrollers only"
+    if not _about(qemu)[1]:
+        return f"not estimated: this {Path(qemu).name} was built without plugins"
+    return "" if shutil.which("gcc") else "not estimated: gcc, which builds the emulator's plugin, is not installed (apt-get install gcc)"
+
+
+def _mark_address(elf: Path) -> int:
+    return Elf(elf).functions()["edgec_harness_mark"]
+
+
+def _cycles(folder: Path, model: str, instructions: int | None) -> tuple[int | None, tuple[int, int] | None, str]:
+    """Estimate, bounds and source; the plugin's own count of instructions must be the emulator's, or nothing is claimed."""
+    log = (folder / "cycles.log").read_text()
+    marks = np.array([[int(n) for n in line] for line in re.findall(r"edgec cycles (\d+) (\d+) (\d+) (\d+)", log)], np.int64)
+    if len(marks) != 4:
+        return None, None, f"not estimated: {len(marks)} marks of 4"
+    counted, cycles, least, most = (int(n) for n in (marks[3] - marks[2]) - (marks[1] - marks[0]))
+    if instructions is not None and counted != instructions:
+        return None, None, f"not estimated: the plugin saw {counted} instructions, the emulator's counter {instructions}"
+    return cycles, (least, most), model
 
 
 def _run(command: list[str], machine: Mapping[str, Any], folder: Path, timeout: float) -> str:

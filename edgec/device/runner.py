@@ -27,6 +27,8 @@ class DeviceRun:
         outputs: the same as `rows`, or what `with_outputs` put there: the caller's shapes.
         rows: int8 [N, bytes] an output port.
         instructions: executed by one warm inference; instructions_source says how they were counted (None: not counted, and why).
+        cycles: an estimate for the same inference, cycles_range its least and most; cycles_source names the model, or says why
+            there is none (None): see docs/cycles.md.
         stack_bytes: measured on a painted stack, one inference; stack_bound: computed from the call graph, at least as large.
         code_bytes: linked instructions and constants of runtime (or generated C), kernels and compiler helpers;
             model_bytes: weights and parameters; data_bytes, bss_bytes: variables besides the arena (none are expected).
@@ -39,6 +41,9 @@ class DeviceRun:
     rows: dict[str, np.ndarray]
     instructions: int | None
     instructions_source: str
+    cycles: int | None
+    cycles_range: tuple[int, int] | None
+    cycles_source: str
     stack_bytes: int
     stack_bound: int
     code_bytes: int
@@ -81,7 +86,8 @@ def run(
     device = _Device(artifact, target, optimize)
     records = device.records(rows)
     built, machine = device.build(engine)
-    outcome = qemu.execute(built.elf, machine, records, device.output_bytes, measure=measure, trace=False, timeout=timeout)
+    model = device.target.timing.get("model")
+    outcome = qemu.execute(built.elf, machine, records, device.output_bytes, measure=measure, trace=False, model=model, timeout=timeout)
     instructions, source = outcome.instructions, outcome.source
     if measure and "count_on" in machine:
         other = load(machine["count_on"]).emulator
@@ -90,7 +96,8 @@ def run(
         instructions, source = counted.instructions, f"{counted.source}, the {device.target.name} build on a {machine['count_on']}"
     named = device.split(outcome.outputs)
     return DeviceRun(
-        named, named, instructions, source, outcome.stack_bytes, built.stack_bound, built.code_bytes, built.model_bytes,
+        named, named, instructions, source, outcome.cycles, outcome.cycles_range, outcome.cycles_source,
+        outcome.stack_bytes, built.stack_bound, built.code_bytes, built.model_bytes,
         built.data_bytes, built.bss_bytes, device.decoded.plan.arena_bytes, bool(outcome.refusal) if engine == "runtime" else None,
         device.target.name, qemu.machine_label(machine), engine,
     )  # fmt: skip
