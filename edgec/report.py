@@ -105,7 +105,7 @@ def _time(artifact: Artifact, figures: Mapping[str, Any], measure: bool) -> dict
             pass
     clock, cycles = timing.get("clock_hz"), timing.get("cycles_per_instruction")
     if clock and figures.get("cycles"):
-        source = f"estimate: {figures['cycles']:,} cycles at {clock / 1e6:g} MHz; {figures['cycles_source']}"
+        source = f"{figures['cycles']:,} cycles at {clock / 1e6:g} MHz; {figures['cycles_source']}"
         return {"estimated_ms": round(1e3 * figures["cycles"] / clock, 3), "estimated_ms_source": source}
     if not clock or not cycles:
         return {}
@@ -136,8 +136,7 @@ def _measured(artifact: Artifact) -> dict[str, Any] | None:
         run = device.run(artifact, rows)
     except (ToolError, FitError):  # the emulated board may be smaller than the device
         return None
-    cycles = {} if getattr(run, "cycles", None) is None else {"cycles": run.cycles, "cycles_source": run.cycles_source}
-    return cycles | {
+    return {
         "code_bytes": run.code_bytes,
         "code_source": f"measured: {artifact.target.toolchain['compiler']}, runtime and the kernels this network needs",
         "stack_bytes": run.stack_bytes,
@@ -145,6 +144,8 @@ def _measured(artifact: Artifact) -> dict[str, Any] | None:
         "stack_bound_bytes": run.stack_bound,
         "instructions": run.instructions,
         "instructions_source": run.instructions_source,
+        "cycles": run.cycles,
+        "cycles_source": run.cycles_source,
     }
 
 
@@ -172,6 +173,8 @@ def _from_table(artifact: Artifact) -> dict[str, Any]:
         "stack_source": source,
         "instructions": int(instructions),
         "instructions_source": source,
+        "cycles": None,
+        "cycles_source": "not estimated: the table counts instructions only",
     }
 
 

@@ -71,6 +71,7 @@ SEQUENCES = {
     "vmov s0, r0": 1,
     "vmov r0, r1, s0, s1": 2,
     "vldr s0, [r4]": 2,
+    "vldr d0, [r4]": 3,
     "vldmia r4, {s0-s3}": 5,
     "vmla.f32 s0, s1, s2": 3,
     "vdiv.f32 s0, s1, s2": 14,

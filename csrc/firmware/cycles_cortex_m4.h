@@ -114,7 +114,7 @@ static inline void m4_decode_float(m4_instruction *i, uint32_t h, uint32_t g) {
     i->computed = (h & 0x10u) != 0u ? (uint16_t)(m4_bit(h) | m4_bit(g >> 12)) : (uint16_t)0;
   } else if ((h & 0xfe00u) == 0xec00u) { /* VLDR, VSTR, VLDM, VSTM: words in the low byte, but for VLDR and VSTR */
     const int single = (h & 0x0120u) == 0x0100u;
-    m4_block(i, h & 15u, single ? 1u : g & 0xffu, 0);
+    m4_block(i, h & 15u, single ? 1u + ((g >> 8) & 1u) : g & 0xffu, 0); /* a double has coprocessor 11 */
   } else if ((g & 0x10u) != 0u) { /* VMOV, VMRS, VMSR */
     i->computed = (h & 0x10u) != 0u && (g >> 12) != 15u ? m4_bit(g >> 12) : (uint16_t)0;
   } else {
