@@ -187,16 +187,12 @@ def depthwise_over_first(a: Attributes, kernel: str) -> bool:
 
 
 def depthwise_distance(a: Attributes, kernel: str, reach: np.ndarray) -> int | None:
-    """Least input − output offset of the direct kernel: two positions at a time, four channels of both read, then written.
+    """Least input − output offset of the direct kernel: position by position, four channels read, then written.
 
     Args:
         reach: for each position, the first input byte that it or any later one reads.
     """
-    if kernel == DEPTHWISE_3X3:
-        return None
-    first = np.arange(0, reach.size, 2)
-    last = np.minimum(first + 1, reach.size - 1)
-    return int((last * a["out_c"] - reach[first]).max())
+    return None if kernel == DEPTHWISE_3X3 else int((np.arange(reach.size) * a["out_c"] - reach).max())
 
 
 BLOCK = 8

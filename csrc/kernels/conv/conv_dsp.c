@@ -196,19 +196,27 @@ void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *oper
   int8_t *const outside = (int8_t *)(columns + GEMM_POSITIONS + PATCH_GROUP_WORDS * words);
   memset(outside, p->in_zero_point, (size_t)p->in_c);
   int8_t *y = operands->output[0];
-  for (int32_t row = 0; row < p->out_h; row++) {
-    for (int32_t col = 0; col < p->out_w; col += GEMM_POSITIONS) {
+  for (int32_t row = -p->pad_top; row < p->out_h - p->pad_top; row++) {
+    for (int32_t col = -p->pad_left; col < p->out_w - p->pad_left; col += GEMM_POSITIONS) {
       int32_t sums[PATCH_PIXELS] = {0, 0, 0, 0, 0, 0};
+      const int8_t *x = operands->input[0] + (row * p->in_w + col) * p->in_c;
       for (int32_t ky = 0; ky < 3; ky++) {
-        const int32_t iy = row - p->pad_top + ky;
-        const int row_inside = iy >= 0 && iy < p->in_h;
-        for (int32_t i = 0; i < PATCH_PIXELS; i += 2) {
-          const int32_t ix = col - p->pad_left + i;
-          const int8_t *const x = operands->input[0] + (iy * p->in_w + ix) * p->in_c;
-          const int8_t *const pixel0 = row_inside && ix >= 0 && ix < p->in_w ? x : outside;
-          const int8_t *const pixel1 = row_inside && ix >= -1 && ix < p->in_w - 1 ? x + p->in_c : outside;
-          edgec_dsp_unpack_3x3(columns + GEMM_POSITIONS + 2 * PATCH_PIXELS * ky + i, pixel0, pixel1, words, sums + i);
+        const int8_t *at[PATCH_PIXELS];
+        const int row_inside = row + ky >= 0 && row + ky < p->in_h;
+        const int32_t first = row_inside ? -col : PATCH_PIXELS; /* pixels [first, last) are inside */
+        const int32_t last = p->in_w - col;
+        const int8_t *pixel = x;
+        for (int32_t i = 0; i < PATCH_PIXELS; i++) {
+          at[i] = pixel;
+          pixel += p->in_c;
         }
+        if (first > 0 || last < PATCH_PIXELS) {
+          for (int32_t i = 0; i < PATCH_PIXELS; i++) {
+            at[i] = i >= first && i < last ? at[i] : outside;
+          }
+        }
+        edgec_dsp_unpack_3x3(columns + GEMM_POSITIONS + 2 * PATCH_PIXELS * ky, at, words, sums);
+        x += p->in_w * p->in_c;
       }
       for (int32_t i = 0; i < GEMM_POSITIONS; i++) {
         corrections[i] = edgec_wrapping_add(edgec_wrapping_add(sums[i], sums[i + 1]), sums[i + 2]);

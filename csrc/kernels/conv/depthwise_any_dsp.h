@@ -6,91 +6,148 @@
 #include "../dsp.h"
 #include "conv.h"
 
-/* Up to four bytes; the rest 0. */
-static inline uint32_t load_channels(const void *at, int32_t count) {
-  uint32_t word = 0;
-  if (count == 4) {
-    return edgec_load_word(at);
+/* All whole fours of channels of a window that lies inside the input; one member a word. Steps are in bytes. A window one tap
+ * wide has its height as the inner taps. */
+typedef struct inside_window {
+  const int8_t *x, *w; /* first tap */
+  int8_t *y;
+  const int8_t *y_end;
+  const int32_t *bias, *multiplier;
+  int32_t zero_point;
+  int32_t inner, inner_step, outer, outer_step; /* outer_step: from behind the last inner tap to the next row of taps */
+  int32_t channels;
+} inside_window;
+
+#if EDGEC_DSP
+
+void edgec_dsp_depthwise_any(const inside_window *i);
+/* Frame: x 0, w 4, y 8, y_end 12, bias 16, multiplier 20, zero_point 24, inner 28, inner_step 32, outer 36, outer_step 40,
+ * channels 44. Accumulators r6-r9. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_any)
+        "push {r4-r11, lr}\n"
+        "sub sp, sp, #52\n"
+        "ldmia r0!, {r1-r7}\n"
+        "stmia.w sp, {r1-r7}\n"
+        "add r12, sp, #28\n"
+        "ldmia.w r0, {r1-r5}\n"
+        "stmia.w r12, {r1-r5}\n"
+        "mov r4, r2\n"
+        "ldr r5, [sp, #44]\n"
+        "1:\n"
+        "ldrd r0, r1, [sp]\n"
+        "add r2, r0, #4\n"
+        "add r3, r1, #4\n"
+        "strd r2, r3, [sp]\n"
+        "ldr r2, [sp, #16]\n"
+        "ldr r3, [sp, #36]\n"
+        "ldmia r2!, {r6, r7}\n"
+        "ldmia.w r2!, {r8, r9}\n"
+        "str r2, [sp, #16]\n"
+        "ldr r2, [sp, #28]\n"
+        "2:\n"
+        "ldr r10, [r0]\n"
+        "ldr r12, [r1]\n"
+        "add r0, r0, r4\n"
+        "add r1, r1, r5\n"
+        "sxtb16 r11, r10, ror #8\n"
+        "sxtb16 lr, r12, ror #8\n"
+        "sxtb16 r10, r10\n"
+        "sxtb16 r12, r12\n"
+        "smlabb r6, r10, r12, r6\n"
+        "smlabb r7, r11, lr, r7\n"
+        "smlatt r8, r10, r12, r8\n"
+        "smlatt r9, r11, lr, r9\n"
+        "subs r2, r2, #1\n"
+        "bne 2b\n"
+        "subs r3, r3, #1\n"
+        "ittt ne\n"
+        "ldrne r10, [sp, #40]\n"
+        "ldrne r2, [sp, #28]\n"
+        "addne r0, r0, r10\n"
+        "bne 2b\n"
+        "ldrd r0, r1, [sp, #20]\n"
+        "ldmia.w r0!, {r2, r3, r10, r11}\n"
+        "str r0, [sp, #20]\n"
+        "smmlar r6, r6, r2, r1\n"
+        "smmlar r7, r7, r3, r1\n"
+        "smmlar r8, r8, r10, r1\n"
+        "smmlar r9, r9, r11, r1\n"
+        "ldrd r2, r3, [sp, #8]\n"
+        "ssat r6, #8, r6\n"
+        "ssat r7, #8, r7\n"
+        "ssat r8, #8, r8\n"
+        "ssat r9, #8, r9\n"
+        "strb r6, [r2], #1\n"
+        "strb r7, [r2], #1\n"
+        "strb r8, [r2], #1\n"
+        "strb r9, [r2], #1\n"
+        "str r2, [sp, #8]\n"
+        "cmp r2, r3\n"
+        "bne 1b\n"
+        "add sp, sp, #52\n"
+        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_depthwise_any));
+
+#else
+
+static void edgec_dsp_depthwise_any(const inside_window *i) {
+  const int32_t count = (int32_t)(i->y_end - i->y);
+  for (int32_t c = 0; c < count; c++) {
+    int32_t acc = i->bias[c];
+    const int8_t *w = i->w + c;
+    for (int32_t tap = 0; tap < i->inner * i->outer; tap++) {
+      const int32_t row = tap / i->inner;
+      const int8_t *const x = i->x + c + tap * i->inner_step + row * i->outer_step;
+      acc = edgec_mac(acc, *x, *w);
+      w += i->channels;
+    }
+    i->y[c] = (int8_t)edgec_ssat8(edgec_smmlar(acc, i->multiplier[c], i->zero_point));
   }
-  memcpy(&word, at, (size_t)count);
-  return word;
 }
 
-/* Four channels of a window, or the first `count` of them; x: its first tap, which may lie outside the input; w: of the first tap. */
-typedef struct taps_of_four {
-  const int8_t *x, *w;
-  int32_t y, column; /* of the first tap */
-  int32_t count;
-  int inside;        /* the whole window */
-} taps_of_four;
+#endif
 
-static inline void mac_four(const edgec_depthwise_conv2d_params *p, const taps_of_four *t, int32_t *acc) {
-  const uint32_t padding = ((uint32_t)p->in_zero_point & 0xffu) * 0x01010101u;
-  const int32_t step = p->dilation_w * p->in_c;
-  const int32_t next_row = p->dilation_h * p->in_w * p->in_c - p->kernel_w * step;
-  const int8_t *x = t->x;
-  const int8_t *w = t->w;
-  int32_t a0 = 0;
-  int32_t a1 = 0;
-  int32_t a2 = 0;
-  int32_t a3 = 0;
+/* One channel of a window that may leave the input; y, x: of its first tap. */
+static int32_t sum_of_channel(const edgec_depthwise_conv2d_params *p, const int8_t *input, const int8_t *w, int32_t y, int32_t x) {
+  int32_t acc = 0;
   for (int32_t ky = 0; ky < p->kernel_h; ky++) {
-    const int32_t y = t->y + ky * p->dilation_h;
-    int32_t column = t->column;
+    const int32_t iy = y + ky * p->dilation_h;
     for (int32_t kx = 0; kx < p->kernel_w; kx++) {
-      const int inside = t->inside || (y >= 0 && y < p->in_h && column >= 0 && column < p->in_w);
-      const uint32_t input = inside ? load_channels(x, t->count) : padding;
-      const uint32_t weights = load_channels(w, t->count);
-      const uint32_t input_even = edgec_sxtb16(input);
-      const uint32_t input_odd = edgec_sxtb16_high(input);
-      const uint32_t weights_even = edgec_sxtb16(weights);
-      const uint32_t weights_odd = edgec_sxtb16_high(weights);
-      a0 = edgec_smlabb(input_even, weights_even, a0);
-      a1 = edgec_smlabb(input_odd, weights_odd, a1);
-      a2 = edgec_smlatt(input_even, weights_even, a2);
-      a3 = edgec_smlatt(input_odd, weights_odd, a3);
-      x += step;
+      const int32_t ix = x + kx * p->dilation_w;
+      const int inside = iy >= 0 && iy < p->in_h && ix >= 0 && ix < p->in_w;
+      acc = edgec_mac(acc, inside ? input[(iy * p->in_w + ix) * p->in_c] : p->in_zero_point, *w);
       w += p->out_c;
-      column += p->dilation_w;
     }
-    x += next_row;
   }
-  acc[0] = a0;
-  acc[1] = a1;
-  acc[2] = a2;
-  acc[3] = a3;
+  return acc;
 }
 
 static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_operands *o) {
-  const int32_t *const bias = o->constant[1];
-  const int32_t *const multiplier = o->constant[2];
+  const int8_t *const weights = o->constant[0];
+  const int32_t down = p->dilation_h * p->in_w * p->in_c;
+  const int32_t across = p->dilation_w * p->in_c;
+  const int tall = p->kernel_w == 1;
+  inside_window window = {NULL, weights, NULL, NULL, o->constant[1], o->constant[2], p->out_zero_point,
+                          tall ? p->kernel_h : p->kernel_w, tall ? down : across, tall ? 1 : p->kernel_h,
+                          tall ? 0 : down - p->kernel_w * across, p->out_c};
   int8_t *y = o->output[0];
-  for (int32_t row = 0; row < p->out_h; row++) {
-    for (int32_t col = 0; col < p->out_w; col++) {
-      taps_of_four t;
-      t.y = row * p->stride_h - p->pad_top;
-      t.column = col * p->stride_w - p->pad_left;
-      t.inside = t.y >= 0 && t.y + (p->kernel_h - 1) * p->dilation_h < p->in_h && t.column >= 0 &&
-                 t.column + (p->kernel_w - 1) * p->dilation_w < p->in_w;
-      for (int32_t c = 0; c < p->out_c; c += 4) {
-        int32_t acc[4];
-        t.x = o->input[0] + (t.y * p->in_w + t.column) * p->in_c + c;
-        t.w = (const int8_t *)o->constant[0] + c;
-        t.count = p->out_c - c;
-        if (t.inside && t.count >= 4) { /* the same, with what is known of it */
-          t.count = 4;
-          mac_four(p, &(const taps_of_four){t.x, t.w, t.y, t.column, 4, 1}, acc);
-        } else {
-          t.count = t.count < 4 ? t.count : 4;
-          mac_four(p, &t, acc);
-        }
-        for (int32_t i = 0; i < t.count; i++) {
-          y[i] = (int8_t)edgec_ssat8(
-              edgec_smmlar(edgec_wrapping_add(acc[i], bias[c + i]), multiplier[c + i], p->out_zero_point));
-        }
-        y += t.count;
-      }
+  for (int32_t position = 0; position < p->out_h * p->out_w; position++) {
+    const int32_t row = position / p->out_w * p->stride_h - p->pad_top;
+    const int32_t col = position % p->out_w * p->stride_w - p->pad_left;
+    const int inside = row >= 0 && row + (p->kernel_h - 1) * p->dilation_h < p->in_h && col >= 0 &&
+                       col + (p->kernel_w - 1) * p->dilation_w < p->in_w;
+    int32_t c = 0;
+    if (inside && p->out_c >= 4) {
+      c = p->out_c & ~3;
+      window.x = o->input[0] + (row * p->in_w + col) * p->in_c;
+      window.y = y;
+      window.y_end = y + c;
+      edgec_dsp_depthwise_any(&window);
     }
+    for (; c < p->out_c; c++) {
+      const int32_t sum = edgec_wrapping_add(sum_of_channel(p, o->input[0] + c, weights + c, row, col), window.bias[c]);
+      y[c] = (int8_t)edgec_ssat8(edgec_smmlar(sum, window.multiplier[c], p->out_zero_point));
+    }
+    y += p->out_c;
   }
   edgec_clamp_bytes(o->output[0], p->out_h * p->out_w * p->out_c, p->clamp_min, p->clamp_max);
 }

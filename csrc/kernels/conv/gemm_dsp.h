@@ -51,8 +51,8 @@ void edgec_dsp_gemm_one(const gemm *g);
 void edgec_dsp_gemm_3x3(const gemm *g);
 /* Two windows to groups of GEMM_GROUP_WORDS at `to`, and their corrections GEMM_POSITIONS words before it. */
 void edgec_dsp_unpack(uint32_t *to, const two_windows *w);
-/* 4 * words bytes of each of two pixels to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums[0..1]. */
-void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums);
+/* 4 * words bytes of each of six pixels of a row to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums. */
+void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums);
 
 /* Frame: multiplier 0, y 8, pitch 12, zero_point 16, columns 20, columns_end 24, entry 28, y_end 32, weights 36. */
 #define GEMM_ENTER               \
@@ -287,17 +287,34 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
         "strd r10, r11, [r0, #-16]\n"
         "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack));
 
+/* r6 the row in the first group, r7 pairs to do, r12 sums; frame: pixels 0, words 4. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
-        "push {r4-r11, lr}\n"
-        "ldr r12, [sp, #36]\n"
-        "ldrd r10, r11, [r12]\n"
+        "push {r1, r2, r3, r4-r11, lr}\n"
         "mov lr, #0xff80\n"
         "movt lr, #0xff80\n"
-        "1:\n" UNPACK_WORD(24, 144)
+        "mov r6, r0\n"
+        "mov r12, r3\n"
+        "movs r7, #3\n"
+        "1:\n"
+        "ldrd r2, r3, [sp]\n"
+        "ldrd r10, r11, [r12]\n"
+        "ldr r1, [r2], #4\n"
+        "ldr r4, [r2], #4\n"
+        "str r2, [sp]\n"
+        "mov r2, r4\n"
+        "lsrs r3, r3, #1\n"
+        "bcc 2f\n" UNPACK_WORD(24, 144)
+        "cbz r3, 3f\n"
+        "2:\n" UNPACK_WORD(24, 144) UNPACK_WORD(24, 144)
         "subs r3, r3, #1\n"
+        "bne 2b\n"
+        "3:\n"
+        "strd r10, r11, [r12], #8\n"
+        "adds r6, r6, #8\n"
+        "mov r0, r6\n"
+        "subs r7, r7, #1\n"
         "bne 1b\n"
-        "strd r10, r11, [r12]\n"
-        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack_3x3));
+        "pop {r1, r2, r3, r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack_3x3));
 
 #else
 
@@ -412,9 +429,11 @@ static void edgec_dsp_unpack(uint32_t *to, const two_windows *w) {
   corrections[1] = (uint32_t)sums[1];
 }
 
-static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *pixel0, const int8_t *pixel1, int32_t words, int32_t *sums) {
-  for (int32_t i = 0; i < words; i++) {
-    unpack_word(to + PATCH_GROUP_WORDS * i, pixel0 + 4 * i, pixel1 + 4 * i, sums, PATCH_PIXELS);
+static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums) {
+  for (int32_t i = 0; i < PATCH_PIXELS; i += 2) {
+    for (int32_t j = 0; j < words; j++) {
+      unpack_word(to + PATCH_GROUP_WORDS * j + i, pixels[i] + 4 * j, pixels[i + 1] + 4 * j, sums + i, PATCH_PIXELS);
+    }
   }
 }
 
