@@ -15,7 +15,10 @@ from onnx_ir.passes import common
 from edgec.cut import cut
 from edgec.errors import ModelError
 from edgec.files import write_file
+from edgec.graph.edit import bypass, can_bypass, is_op
+from edgec.graph.evaluate_constants import evaluate_constants
 from edgec.graph.qoperator_to_qdq import qoperator_to_qdq
+from edgec.graph.to_float32 import to_float32
 from edgec.ops import ONNX_OPERATORS
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ def import_model(
     proto, where = _read(source)
     proto = _current_opset(proto, where)
     model = ir.from_proto(proto)
-    model = qoperator_to_qdq(model)
+    model = qoperator_to_qdq(to_float32(model))
     model = fold(_make_static(model, dict(shapes or {}), where), where)
     if inputs or outputs:
         model.metadata_props[CUT] = json.dumps(cut(model, inputs, outputs))
@@ -108,10 +111,17 @@ def _read(source: Any) -> tuple[onnx.ModelProto, str]:
             raise bad("the file is not a readable ONNX model", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", where) from None
     if not proto.graph.node or not proto.graph.output:
         raise bad("the model is empty", "its graph has no nodes or no outputs; the file may be truncated", where)
+    # The checker wants a shape on every input and output; shapes come from shapes= and from inference here.
+    shapeless = [v.type.tensor_type for v in (*proto.graph.input, *proto.graph.output) if v.type.HasField("tensor_type") and not v.type.tensor_type.HasField("shape")]
+    for kind in shapeless:
+        kind.shape.SetInParent()
     try:
         onnx.checker.check_model(proto)
     except Exception as error:
         raise bad("the model breaks a rule of ONNX", str(error).strip().splitlines()[0], where) from None
+    finally:
+        for kind in shapeless:
+            kind.ClearField("shape")
     return proto, where
 
 
@@ -203,7 +213,11 @@ def fold(model: ir.Model, where: str = "model") -> ir.Model:
     for _ in range(2):  # a folded shape lets the next inference see more
         common.ShapeInferencePass(strict_mode=False, check_type=False)(model)
         fold_constants(model)
+        evaluate_constants(model)
         common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    for node in list(model.graph):
+        if is_op(node, "Cast") and node.inputs[0].dtype == node.outputs[0].dtype is not None and can_bypass(node, node.inputs[0]):
+            bypass(node, node.inputs[0])
     common.IdentityEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
     common.ShapeInferencePass(strict_mode=False, check_type=False)(model)

@@ -127,13 +127,16 @@ class Lowering:
         view = self.activation(node, index)
         return view if view.flattened is None else self.arrange(view, range(len(view.shape)), node)
 
-    def constant_view(self, node: ir.Node, index: int, beside: View, *, reciprocal: bool = False) -> View:
+    def constant_view(self, node: ir.Node, index: int, beside: View, *, reciprocal: bool = False, like: Result | None = None) -> View:
         """A constant input of node as an activation; `beside` orders it in time.
 
-        One stored as int8 behind DequantizeLinear keeps its numbers; a float one is quantized over its own range.
+        One stored as int8 behind DequantizeLinear keeps its numbers; a float one is quantized over its own range, or as `like`.
         """
         producer = node.inputs[index].producer()
-        if not reciprocal and producer is not None and producer.op_type == DEQUANTIZE and producer.inputs[1].const_value.size == 1:
+        if like is not None:
+            scale, zero_point = like.scale, like.zero_point
+            stored = numerics.quantize(np.asarray(self.constant(node.inputs[index]), np.float32), scale, zero_point)
+        elif not reciprocal and producer is not None and producer.op_type == DEQUANTIZE and producer.inputs[1].const_value.size == 1:
             scale, zero_point = self.quantization(producer)
             stored = self._as_int8(producer.inputs[0].const_value.numpy())
         else:
@@ -156,7 +159,7 @@ class Lowering:
         """The constant int8 weights at an input of node, behind DequantizeLinear with zero_point 0."""
         value = node.inputs[index]
         producer = value.producer() if value is not None else None
-        if producer is None or producer.op_type != DEQUANTIZE or producer.inputs[0].const_value is None:
+        if producer is None or producer.op_type != DEQUANTIZE or any(v is not None and v.const_value is None for v in producer.inputs):
             raise self.refuse(node, f"input {index} is not a quantized constant", "weights must be int8 initializers behind DequantizeLinear", "quantize the weights, or let edgec quantize the float model")
         values = producer.inputs[0].const_value.numpy()
         scale = np.atleast_1d(producer.inputs[1].const_value.numpy().astype(np.float64))
@@ -230,7 +233,7 @@ class Lowering:
         if value.const_value is not None:
             return value.const_value.numpy()
         producer = value.producer()
-        if producer is not None and producer.op_type == DEQUANTIZE and producer.inputs[0].const_value is not None:
+        if producer is not None and producer.op_type == DEQUANTIZE and all(v.const_value is not None for v in producer.inputs[:2]):
             if producer.inputs[1].const_value.size != 1:
                 return self._dequantized_channels(producer)
             scale, zero_point = self.quantization(producer)
@@ -301,7 +304,7 @@ class Lowering:
             if node in self.done or node.outputs and node.outputs[0] in regions.inside:
                 continue
             region = regions.ending.get(node)
-            if region is not None and len(region.nodes) > 1:
+            if region is not None and (len(region.nodes) > 1 or node.op_type == "PRelu"):
                 self._table_of(region)
             elif node.op_type == QUANTIZE:
                 self._quantize(node)
@@ -346,10 +349,10 @@ class Lowering:
                 if use.node.op_type in ONNX_LAYOUT:
                     ahead.append(use.node.outputs[0])
 
-    def rescale(self, view: View, scale: float, zero_point: int, node: ir.Node) -> View:
+    def rescale(self, view: View, scale: float, zero_point: int, node: ir.Node, clamp: tuple[int, int] = (-128, 127)) -> View:
         """The same numbers under another scale: a lookup."""
         tensor = self.tensor(f"{view.tensor.name}.rescaled", view.tensor.shape, scale, zero_point)
-        table = numerics.rescale_table(view.tensor.scale, view.tensor.zero_point, scale, zero_point)
+        table = numerics.rescale_table(view.tensor.scale, view.tensor.zero_point, scale, zero_point, *clamp)
         self.emit("lookup", f"{node.name}.rescale", [view.tensor], tensor, {"count": tensor.size}, [table])
         flattened = replace(view.flattened, tensor=tensor) if view.flattened else None
         return replace(view, tensor=tensor, flattened=flattened)

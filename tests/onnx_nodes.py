@@ -21,6 +21,9 @@ import edgec
 from edgec.errors import EdgecError
 
 TOLERANCE = 0.03
+PARAMETERS = {"Conv", "ConvTranspose", "Gemm", "MatMul", "BatchNormalization", "PRelu", "Resize", "Upsample", "Pad", "Clip", "QLinearConv"}
+"""Operators whose inputs after the first are weights and the like, which the tests feed as inputs and networks hold as constants."""
+FLOATS = (np.float16, np.float32, np.float64)
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,10 @@ def outcome(case) -> Outcome:
     if any(x is None for x in inputs):
         return _compile_only(case.name, model)
     samples = {}
+    parameters = {name for node in model.graph.node if node.op_type in PARAMETERS for name in node.input[1:]}
     for port, x in zip(list(model.graph.input), inputs, strict=False):
-        if x.dtype == np.float32 and x.ndim > 0:
-            samples[port.name] = x
+        if x.dtype in FLOATS and x.ndim > 0 and port.name not in parameters:
+            samples[port.name] = x.astype(np.float32)
         else:  # shapes, axes, conditions: what a network has as constants
             model.graph.initializer.append(numpy_helper.from_array(x, port.name))
             model.graph.input.remove(port)
@@ -81,6 +85,8 @@ def _compile_only(name: str, model: onnx.ModelProto) -> Outcome:
 
 
 def _float(model: onnx.ModelProto, inputs: dict[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+    kinds = {port.name: onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type) for port in model.graph.input}
+    inputs = {name: x.astype(kinds[name]) for name, x in inputs.items()}
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         return dict(zip(names, ReferenceEvaluator(model).run(names, inputs), strict=True))

@@ -52,6 +52,9 @@ def place(graph: ir.Graph) -> Placement:
                 if output in groups:
                     groups[output].observed.clear()
                     _merge(groups, groups[node.inputs[0]], groups[output])
+        elif is_op(node, "Resize", "Upsample") and node.inputs[0] in groups:
+            # One scale too, but interpolation makes new numbers: an input's coarse lattice would not hold them.
+            _merge(groups, groups[node.inputs[0]], groups[node.outputs[0]])
         elif is_op(node, "Concat") and all(v in groups and sole_consumer(v) is node and not v.is_graph_input() for v in node.inputs):
             groups[node.outputs[0]].observed.clear()
             for value in node.inputs:

@@ -36,6 +36,8 @@ class LayerWeights:
 
     def real(self) -> np.ndarray:
         """float32 weights as DequantizeLinear gives them."""
+        if self.scale.size != self.q.shape[self.axis]:  # a grouped ConvTranspose, whose scales are equal
+            return self.q.astype(np.float32) * self.scale[0]
         shape = [1] * self.q.ndim
         shape[self.axis] = -1
         return self.q.astype(np.float32) * self.scale.reshape(shape)

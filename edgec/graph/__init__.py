@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from edgec.errors import UsageError
-from edgec.errors import UsageError
+from edgec.graph.decompose_lrn import decompose_lrn
+from edgec.graph.decompose_reductions import decompose_reductions
 from edgec.graph.edit import NOTE
 from edgec.graph.eliminate_identities import eliminate_identities
 from edgec.graph.fold_batch_norm import fold_batch_norm
@@ -19,9 +20,13 @@ from edgec.graph.fold_pad import fold_pad
 from edgec.graph.fuse_matmul_add import fuse_matmul_add
 from edgec.graph.macs import count_macs
 from edgec.graph.remove_constant_channels import remove_constant_channels
+from edgec.graph.split_sums import split_sums
 
 PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (
     eliminate_identities,
+    split_sums,
+    decompose_reductions,
+    decompose_lrn,
     fuse_matmul_add,
     fold_batch_norm,
     fold_channel_constants,

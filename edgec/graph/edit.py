@@ -108,6 +108,16 @@ def drop_if_unused(graph: ir.Graph, value: ir.Value | None) -> None:
             graph.initializers.pop(value.name)
 
 
+def insert(graph: ir.Graph, before: ir.Node, kind: str, inputs: Sequence[ir.Value], attributes: dict, shape: Sequence[int]) -> ir.Value:
+    """A new float node in front of `before`, named after it. Returns its output."""
+    name = unused_name(graph, f"{before.outputs[0].name}.{kind.lower()}")
+    node = ir.node(kind, inputs, attributes, name=name)
+    value = node.outputs[0]
+    value.name, value.shape, value.type = name, ir.Shape([int(d) for d in shape]), ir.TensorType(ir.DataType.FLOAT)
+    graph.insert_before(before, node)
+    return value
+
+
 def bypass(node: ir.Node, source: ir.Value) -> None:
     """Removes a node of one output; its readers read `source` instead. A graph output keeps its name, shape and type."""
     graph, old = node.graph, node.outputs[0]

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.graph.channel_affine import can_scale_input, is_linear_layer, scale_input, scale_output
-from edgec.graph.edit import add_constant, bypass, can_bypass, constant, count, is_op, number, shape_of, sole_consumer
+from edgec.graph.edit import add_constant, bypass, can_bypass, constant, count, integer, is_op, number, shape_of, sole_consumer
 
 
 def fold_batch_norm(model: ir.Model) -> ir.Model:
@@ -19,7 +19,9 @@ def fold_batch_norm(model: ir.Model) -> ir.Model:
     """
     folded = 0
     for node in list(model.graph):
-        if not is_op(node, "BatchNormalization") or any(list(o.uses()) for o in node.outputs[1:]):
+        if not is_op(node, "BatchNormalization") or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+            continue
+        if integer(node, "training_mode", 0):
             continue
         parameters = [constant(v) for v in node.inputs[1:5]]
         if any(p is None for p in parameters):

@@ -56,14 +56,14 @@ def _normalize(node: ir.Node) -> None:
     bias = constant(bias_value)
     if weights is None or weights.ndim != 2 or integer(node, "transA", 0) or (bias_value is not None and bias is None):
         return
+    features = shape_of(node.outputs[0])[1]
+    if bias is not None and (bias.size not in (1, features) or bias.ndim == 2 and bias.shape[0] != 1):
+        return
     alpha, beta = number(node, "alpha", 1.0), number(node, "beta", 1.0)
     if not integer(node, "transB", 0) or alpha != 1.0:
         w = (weights if integer(node, "transB", 0) else weights.T).astype(np.float64) * alpha
         set_constant_input(node, 1, f"{node.inputs[1].name}.transposed", w)
     if bias is not None:
-        features = shape_of(node.outputs[0])[1]
-        if bias.size not in (1, features) or (bias.ndim == 2 and bias.shape[0] != 1):
-            return
         row = np.broadcast_to(bias.astype(np.float64).reshape(-1) * beta, (features,))
         if beta != 1.0 or bias.shape != row.shape:
             set_constant_input(node, 2, f"{bias_value.name}.row", row)

@@ -10,7 +10,7 @@ from edgec.ops.elementwise import Add, AddWide
 from edgec.ops.layout import ONNX_LAYOUT, Transpose
 from edgec.ops.movement import ONNX_MOVEMENT, Concat, ConstantTensor, Gather, Pad, StridedCopy
 from edgec.ops.pooling import AveragePool2d, MaxPool2d
-from edgec.ops.product import Maximum, Minimum, Mul
+from edgec.ops.product import ONNX_PRODUCT, Maximum, Minimum, Mul
 from edgec.ops.resize import Resize
 from edgec.ops.softmax import Softmax
 from edgec.ops.unary import Lookup
@@ -29,13 +29,35 @@ def _refuse_unfolded(ctx, node) -> None:
     raise ctx.refuse(node, f"{node.op_type} could not be folded", "it is compiled only where it folds into the operator beside it", "move it next to a convolution or dense layer, with constant operands")
 
 
-FOLDED = ("BatchNormalization", "Identity", "Dropout", "QuantizeLinear", "DequantizeLinear")
+FOLDED = ("BatchNormalization", "QuantizeLinear", "DequantizeLinear")
 """ONNX types that passes or the lowering itself take away."""
+
+REWRITTEN = ("Sum", "Mean", "LRN", "LogSoftmax", "LpPool", "GlobalLpPool", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
+"""ONNX types that passes of a float model write with other operators."""
+
+
+def _refuse_unrewritten(ctx, node) -> None:
+    why = "edgec writes it with other operators, in a float model, with constant axes, without ceil_mode and dilations"
+    raise ctx.refuse(node, f"this {node.op_type} is not supported", why, "compile the float model, or change these attributes")
+
+
+def _refuse_argmax(ctx, node) -> None:
+    name = node.inputs[0].name
+    raise ctx.refuse(
+        node,
+        f"{node.op_type} is left to the caller",
+        "a network gives int8 tensors, not indices; the order of int8 scores is that of the float ones, so nothing is lost",
+        f'compile with outputs=["{name}"] (--cut-output {name}) and take {node.op_type.lower()} of the result',
+    )
+
 
 ONNX_OPERATORS = {
     **{kind: _refuse_unfolded for kind in FOLDED},
+    **{kind: _refuse_unrewritten for kind in REWRITTEN},
+    **{kind: _refuse_argmax for kind in ("ArgMax", "ArgMin")},
     **ONNX_LAYOUT,
     **ONNX_MOVEMENT,
+    **ONNX_PRODUCT,
     **{kind: op.lower for op in OPERATORS.values() for kind in op.onnx},
 }
 """ONNX operator type → lowering."""

@@ -69,6 +69,8 @@ class ConvTranspose2d(Operator):
         spatial = len(view.shape) - 2
         if spatial not in (1, 2) or weights.scale.size > 1 and (weights.axis != 1 or groups > 1):
             raise ctx.refuse(node, "a transposed convolution of this kind is not supported", f"{spatial} spatial axes, {groups} groups, weights quantized along axis {weights.axis}", "use 1-D or 2-D ones with weights quantized per output channel")
+        if view.shape[0] != 1:
+            raise ctx.refuse(node, f"a batch of {view.shape[0]}", "edgec compiles networks for one sample; run() takes batches of any size", "export the model with batch size 1 or an open batch dimension")
         x = ctx.arrange(view, channels_last(spatial), node)
         result = ctx.result(node)
         y = ctx.output(result, channels_last(spatial))

@@ -69,6 +69,9 @@ class Dense(Operator):
         return int(max(within.max(), after.max(), -a["rows"] * a["in_features"]))
 
     def lower(self, ctx, node) -> None:
+        if ctx.is_activation(node.inputs[1]) or ctx.is_activation(node.inputs[0]) is False and ctx.constant(node.inputs[0]) is not None:
+            why = "edgec compiles X·W with an activation X and a constant W"
+            raise ctx.refuse(node, f"{node.op_type} of these operands is not supported", why, "compile the part before it with outputs=[…], or write it as a dense layer")
         view = ctx.activation(node, 0)
         weights = ctx.weights(node, 1)
         gemm = node.op_type == "Gemm"

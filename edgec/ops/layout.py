@@ -17,7 +17,7 @@ def physical_positions(view) -> np.ndarray:
 
 
 def lower_reshape(ctx, node) -> None:
-    """Reshape, Flatten, Squeeze and Unsqueeze move no byte where the bytes lie in ONNX order; else the move is put off."""
+    """Reshape and its like move no byte where the bytes lie in ONNX order; else the move is put off."""
     view = ctx.activation(node, 0)
     shape = tuple(int(d) for d in node.outputs[0].shape)
     identity = tuple(range(len(shape)))
@@ -38,7 +38,18 @@ def lower_transpose(ctx, node) -> None:
     ctx.views[node.outputs[0]] = replace(view, shape=tuple(view.shape[p] for p in perm), order=tuple(perm.index(a) for a in view.order))
 
 
-ONNX_LAYOUT = {"Reshape": lower_reshape, "Flatten": lower_reshape, "Squeeze": lower_reshape, "Unsqueeze": lower_reshape, "Transpose": lower_transpose}
+SAME_BYTES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+
+
+def lower_dropout(ctx, node) -> None:
+    """Dropout at inference passes everything."""
+    training = ctx.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else np.zeros(1)
+    if training is None or np.any(training) or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+        raise ctx.refuse(node, "Dropout in training is not supported", "training_mode is true or computed, or its mask is read", "export the model in inference mode (model.eval())")
+    lower_reshape(ctx, node)
+
+
+ONNX_LAYOUT = {**{kind: lower_reshape for kind in SAME_BYTES}, "Transpose": lower_transpose, "Dropout": lower_dropout}
 """ONNX types that change no number and emit no operator by themselves."""
 
 

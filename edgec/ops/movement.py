@@ -136,6 +136,13 @@ def _lower_slice(ctx, node) -> None:
     take(ctx, node, view, node.outputs[0], begin, step)
 
 
+def crop(ctx, node, view, shape: tuple[int, ...], begin: Sequence[int]):
+    """The part of view of `shape` that starts at `begin` along each ONNX axis, as a new view in the same order."""
+    physical = contiguous_strides([view.shape[a] for a in view.order])
+    offset = sum(begin[a] * s for a, s in zip(view.order, physical, strict=True))
+    return copy_view(ctx, node, view, shape, physical, offset, order=view.order)
+
+
 def take(ctx, node, view, output, begin: Sequence[int], step: Sequence[int]) -> None:
     """The part of view that starts at `begin` with `step` along each ONNX axis, as long as output's shape says."""
     shape = tuple(int(d) for d in output.shape)
@@ -201,14 +208,19 @@ class Concat(Operator):
         return [np.concatenate(parts, axis=1)]
 
     def lower(self, ctx, node) -> None:
-        views = [ctx.activation(node, i) for i in range(len(node.inputs))]
+        known = [None if ctx.constant(v) is not None else ctx.activation(node, i) for i, v in enumerate(node.inputs)]
+        first = next((v for v in known if v is not None), None)
+        if first is None:
+            raise ctx.refuse(node, "Concat of constants alone", "it has no input that the network computes", "fold it in the model")
         result = ctx.result(node)
         axis = node.attributes.get_int("axis", 0) % len(result.shape)
+        views = [ctx.constant_view(node, i, first, like=result) if v is None else v for i, v in enumerate(known)]
         order = next((v.order for v in views if v.flattened is None and v.real_order != tuple(sorted(v.real_order))), tuple(range(len(result.shape))))
         views = [ctx.arrange(v, order, node) for v in views]
-        views = [v if (v.tensor.scale, v.tensor.zero_point) == (result.scale, result.zero_point) else ctx.rescale(v, result.scale, result.zero_point, node) for v in views]
-        if result.clamp_min > -128 and result.clamp_min > result.zero_point or result.clamp_max < 127 and result.clamp_min > -128:
-            raise ctx.refuse(node, "a Clip fused after Concat is not supported", "concat moves bytes only", "put the Clip before the Concat")
+        low, high = result.clamp_min, result.clamp_max
+        clamps = low > -128 or high < 127
+        if clamps or any((v.tensor.scale, v.tensor.zero_point) != (result.scale, result.zero_point) for v in views):
+            views = [v if not clamps and (v.tensor.scale, v.tensor.zero_point) == (result.scale, result.zero_point) else ctx.rescale(v, result.scale, result.zero_point, node, (low, high)) for v in views]
         outer = int(np.prod([result.shape[a] for a in order[: order.index(axis)]], dtype=np.int64))
         joined, length = views[0].tensor, views[0].shape[axis]
         for i, view in enumerate(views[1:]):
@@ -305,8 +317,13 @@ def lower_pad(ctx, node) -> None:
     result = ctx.result(node)
     if (result.scale, result.zero_point) != (view.tensor.scale, view.tensor.zero_point):
         view = ctx.rescale(view, result.scale, result.zero_point, node)
-    if min(*before, *after) < 0:
-        raise ctx.refuse(node, "negative padding", f"pads are {pads}", "crop with a Slice instead")
+    if min(*before, *after) < 0:  # a crop first; what is cropped away is no neighbour for reflect, edge or wrap either
+        begin, end = [max(-b, 0) for b in before], [max(-e, 0) for e in after]
+        shape = tuple(n - b - e for n, b, e in zip(view.shape, begin, end, strict=True))
+        if min(shape) < 1 or mode != "constant":
+            raise ctx.refuse(node, "negative padding of this kind is not supported", f"pads are {pads}, mode {mode}", "crop with a Slice instead")
+        view = crop(ctx, node, view, shape, begin)
+        before, after = [max(b, 0) for b in before], [max(e, 0) for e in after]
     kept = [a for a in view.order if view.shape[a] != 1 or before[a] or after[a]]
     if len(kept) > 4 or mode not in PAD_MODES:
         raise ctx.refuse(node, "this Pad is not supported", f"{len(kept)} axes, mode {mode}; at most four axes and modes {', '.join(PAD_MODES)}", "reshape so that fewer axes are padded")

@@ -10,6 +10,7 @@ from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
 from edgec.ops.base import Operator, single
 from edgec.ops.conv import channels_last, check_epilogue, epilogue, window_attributes, window_reach
+from edgec.ops.movement import StridedCopy
 
 WINDOW = ("in_h", "in_w", "channels", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
 
@@ -44,8 +45,9 @@ def lower_window(ctx, node):
     """Arranged input view, result, output tensor and WINDOW attributes of a pooling node."""
     view = ctx.activation(node, 0)
     spatial = len(view.shape) - 2
-    if spatial not in (1, 2) or node.attributes.get_int("ceil_mode", 0) or any(d != 1 for d in node.attributes.get_ints("dilations", [])):
-        raise ctx.refuse(node, "a pooling of this kind is not supported", "edgec compiles 1-D and 2-D pooling without ceil_mode and dilations", "change these attributes in the model")
+    if spatial not in (1, 2) or is_dilated(node) or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+        why = "edgec compiles 1-D and 2-D pooling, dilated only for MaxPool, and no indices"
+        raise ctx.refuse(node, "a pooling of this kind is not supported", why, "change these attributes in the model")
     x = ctx.arrange(view, channels_last(spatial), node)
     result = ctx.result(node)
     y = ctx.output(result, channels_last(spatial))
@@ -53,6 +55,50 @@ def lower_window(ctx, node):
     attrs = window_attributes(ctx, node, view.shape, result.shape, kernel)
     attrs = {name: attrs[name] for name in WINDOW if name != "channels"} | {"channels": view.shape[1]}
     return x, result, y, attrs
+
+
+def is_dilated(node) -> bool:
+    return any(d != 1 for d in node.attributes.get_ints("dilations", []))
+
+
+def lower_dilated(ctx, node) -> None:
+    """MaxPool with dilation d: at stride 1, positions that differ by a multiple of d meet only each other, so that rows, then
+    columns, are pooled as d interleaved maps; every stride-th position is then taken."""
+    view = ctx.activation(node, 0)
+    spatial = len(view.shape) - 2
+    if spatial not in (1, 2) or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+        raise ctx.refuse(node, "a pooling of this kind is not supported", "edgec compiles 1-D and 2-D pooling, and no indices", "change these attributes in the model")
+    x = ctx.arrange(view, channels_last(spatial), node)
+    result = ctx.result(node)
+    kernel = node.attributes.get_ints("kernel_shape", [])
+    g = window_attributes(ctx, node, view.shape, result.shape, kernel)
+    x = x if (x.tensor.scale, x.tensor.zero_point) == (result.scale, result.zero_point) else ctx.rescale(x, result.scale, result.zero_point, node)
+    sizes, padded, after = [g["in_h"], g["in_w"]], [], []
+    for i, a in enumerate("hw"):
+        d, begin = g[f"dilation_{a}"], g["pad_top" if a == "h" else "pad_left"]
+        need = max(begin + sizes[i], (g[f"out_{a}"] - 1) * g[f"stride_{a}"] + (g[f"kernel_{a}"] - 1) * d + 1)
+        padded.append(-(-need // d) * d)
+        after.append(padded[i] - begin - sizes[i])
+    c = view.shape[1]
+
+    def step(opcode: str, part: str, tensor: Tensor, shape: tuple[int, ...], attrs: dict[str, int]) -> Tensor:
+        made = ctx.tensor(f"{result.name}.{part}", shape, result.scale, result.zero_point)
+        ctx.emit(opcode, f"{node.name}.{part}", [tensor], made, attrs)
+        return made
+
+    attrs = dict(zip((f"{k}_{i}" for k in ("size", "before", "after") for i in range(4)), (1, *sizes, c, 0, g["pad_top"], g["pad_left"], 0, 0, *after, 0), strict=True))
+    t = step("pad", "padded", x.tensor, (1, *padded, c), attrs | {"mode": 0, "value": -128})
+    clamp = {"clamp_min": -128, "clamp_max": 127}
+    (dh, dw), (kh, kw) = (g["dilation_h"], g["dilation_w"]), (g["kernel_h"], g["kernel_w"])
+    height, width = padded[0] - (kh - 1) * dh, padded[1] - (kw - 1) * dw
+    values = (padded[0] // dh, dh * padded[1], c, height // dh, dh * padded[1], kh, 1, 1, 1, 0, 0)
+    t = step("max_pool2d", "rows", t, (1, height, padded[1], c), dict(zip(WINDOW, values, strict=True)) | clamp)
+    values = (height, padded[1] // dw, dw * c, height, width // dw, 1, kw, 1, 1, 0, 0)
+    clamp = {"clamp_min": result.clamp_min, "clamp_max": result.clamp_max}
+    t = step("max_pool2d", "columns", t, (1, height, width, c), dict(zip(WINDOW, values, strict=True)) | clamp)
+    y = ctx.output(result, channels_last(spatial))
+    strides = [g["stride_h"] * width * c, g["stride_w"] * c, 1]
+    ctx.emit("strided_copy", node.name, [t], y, StridedCopy.attrs_for([g["out_h"], g["out_w"], c], strides, 0))
 
 
 def lower_reduction(ctx, node):
@@ -143,6 +189,8 @@ class AveragePool2d(_Pool):
         ]
         full = bool(np.all(inside[0] == attrs["kernel_h"]) and np.all(inside[1] == attrs["kernel_w"]))
         one = full or bool(node.attributes.get_int("count_include_pad", 0))
+        if one and not full and node.attributes.get_int("ceil_mode", 0):
+            raise ctx.refuse(node, "AveragePool with ceil_mode and count_include_pad", "positions beyond the padding count differently from the padding", "export without one of the two")
         counts = np.array([taps]) if one else np.arange(1, taps + 1)
         factors = x.tensor.scale / (y.scale * counts)
         shift = numerics.layer_shift(factors[np.isin(counts, np.outer(inside[0], inside[1]))] if not one else factors)
@@ -184,10 +232,10 @@ class MaxPool2d(_Pool):
     fields = (*WINDOW, "clamp_min", "clamp_max")
 
     def lower(self, ctx, node) -> None:
-        if node.op_type.startswith("Reduce"):
-            x, result, y, attrs = lower_reduction(ctx, node)
-        else:
-            x, result, y, attrs = lower_window(ctx, node)
+        if is_dilated(node):
+            lower_dilated(ctx, node)
+            return
+        x, result, y, attrs = lower_reduction(ctx, node) if node.op_type.startswith("Reduce") else lower_window(ctx, node)
         if (x.tensor.scale, x.tensor.zero_point) != (y.scale, y.zero_point):
             x = ctx.rescale(x, y.scale, y.zero_point, node)
         attrs.update(clamp_min=result.clamp_min, clamp_max=result.clamp_max)

@@ -63,32 +63,9 @@ class Mul(Operator):
             raise ctx.refuse(node, "Div by an activation is not supported", "an int8 divisor has no useful reciprocal", "divide by a constant, or move the division out of the network")
         a, b = operands(ctx, node)
         result = ctx.result(node)
-        rank = len(result.shape)
-        order = broadcast_order(a, b, rank)
-        sides = []
-        for view in (a, b):
-            lead = rank - len(view.shape)
-            view = replace(view, shape=(1,) * lead + tuple(view.shape), order=(*range(lead), *(o + lead for o in view.order)))
-            sides.append(ctx.arrange(view, order, node))
-        physical = [result.shape[o] for o in order]
-        walks = []
-        for view in sides:
-            own = [view.shape[o] for o in order]
-            walks.append([s if n != 1 else 0 for n, s in zip(own, contiguous_strides(own), strict=True)])
-        sizes, strides_a, strides_b = merge_pairs(physical, *walks)
-        if len(sizes) > AXES:
-            raise ctx.refuse(node, "this broadcasting is too scattered", f"{len(sizes)} axes do not merge; at most {AXES} are defined", "expand one operand in the model")
+        order = broadcast_order(a, b, len(result.shape))
         y = ctx.output(result, order)
-        lead = AXES - len(sizes)
-        attrs = {f"size_{i}": s for i, s in enumerate([1] * lead + sizes)}
-        attrs |= {f"stride_a_{i}": s for i, s in enumerate([0] * lead + strides_a)}
-        attrs |= {f"stride_b_{i}": s for i, s in enumerate([0] * lead + strides_b)}
-        factor = np.array([sides[0].tensor.scale * sides[1].tensor.scale / y.scale])
-        shift = numerics.layer_shift(factor)
-        attrs |= {"zero_point_a": sides[0].tensor.zero_point, "zero_point_b": sides[1].tensor.zero_point}
-        attrs |= {"multiplier": int(numerics.multipliers(factor, shift)[0]), "out_zero_point": y.zero_point}
-        attrs |= {"clamp_min": result.clamp_min, "clamp_max": result.clamp_max, "shift": shift}
-        ctx.emit("mul", node.name, [sides[0].tensor, sides[1].tensor], y, attrs)
+        multiply(ctx, node, (a, b), result.shape, order, y, (result.clamp_min, result.clamp_max))
 
     def cases(self) -> Iterator[Program]:
         walks = [
@@ -152,6 +129,58 @@ class Maximum(Minimum):
     opcode, code = "maximum", 18
     onnx = ()
     pick = staticmethod(np.maximum)
+
+
+def multiply(ctx, node, views, shape, order, y: Tensor, clamp: tuple[int, int]) -> None:
+    """Emit y = a·b: two views broadcast to `shape`, whose bytes lie in `order` in y."""
+    rank, sides = len(shape), []
+    for view in views:
+        lead = rank - len(view.shape)
+        view = replace(view, shape=(1,) * lead + tuple(view.shape), order=(*range(lead), *(o + lead for o in view.order)))
+        sides.append(ctx.arrange(view, order, node))
+    walks = []
+    for view in sides:
+        own = [view.shape[o] for o in order]
+        walks.append([s if n != 1 else 0 for n, s in zip(own, contiguous_strides(own), strict=True)])
+    sizes, strides_a, strides_b = merge_pairs([shape[o] for o in order], *walks)
+    if len(sizes) > AXES:
+        raise ctx.refuse(node, "this broadcasting is too scattered", f"{len(sizes)} axes do not merge; at most {AXES} are defined", "expand one operand in the model")
+    lead = AXES - len(sizes)
+    attrs = {f"size_{i}": s for i, s in enumerate([1] * lead + sizes)}
+    attrs |= {f"stride_a_{i}": s for i, s in enumerate([0] * lead + strides_a)}
+    attrs |= {f"stride_b_{i}": s for i, s in enumerate([0] * lead + strides_b)}
+    factor = np.array([sides[0].tensor.scale * sides[1].tensor.scale / y.scale])
+    shift = numerics.layer_shift(factor)
+    attrs |= {"zero_point_a": sides[0].tensor.zero_point, "zero_point_b": sides[1].tensor.zero_point}
+    attrs |= {"multiplier": int(numerics.multipliers(factor, shift)[0]), "out_zero_point": y.zero_point}
+    attrs |= {"clamp_min": clamp[0], "clamp_max": clamp[1], "shift": shift}
+    ctx.emit("mul", node.name, [sides[0].tensor, sides[1].tensor], y, attrs)
+
+
+def lower_prelu(ctx, node) -> None:
+    """PRelu with one slope a channel: max(x, 0) + slope · min(x, 0). Both halves are exact, the product has the output's scale."""
+    x = ctx.straight(node, 0)
+    result = ctx.result(node)
+    if ctx.constant(node.inputs[1]) is None:
+        raise ctx.refuse(node, "PRelu with a computed slope is not supported", "the slope must be constant", "use a constant slope")
+    t, q = x.tensor, np.arange(-128, 128)
+    halves = []
+    for part, table in (("positive", np.maximum(q, t.zero_point)), ("negative", np.minimum(q, t.zero_point))):
+        tensor = ctx.tensor(f"{t.name}.{part}", t.shape, t.scale, t.zero_point)
+        ctx.emit("lookup", f"{node.name}.{part}", [t], tensor, {"count": t.size}, [table])
+        halves.append(replace(x, tensor=tensor))
+    slope = ctx.constant_view(node, 1, halves[1])
+    order = broadcast_order(x, slope, len(result.shape))
+    product = ctx.tensor(f"{result.name}.product", tuple(result.shape[a] for a in order), result.scale, result.zero_point)
+    multiply(ctx, node, (halves[1], slope), result.shape, order, product, (-128, 127))
+    y = ctx.output(result, order)
+    ma, mb, c, n, wide = numerics.add_constants(t.scale / y.scale, 1.0, t.zero_point, result.zero_point, y.zero_point)
+    attrs = {"count": y.size, "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n, "clamp_min": result.clamp_min, "clamp_max": result.clamp_max}
+    ctx.emit("add_wide" if wide else "add", f"{node.name}.sum", [ctx.arrange(halves[0], order, node).tensor, product], y, attrs)
+
+
+ONNX_PRODUCT = {"PRelu": lower_prelu}
+"""ONNX types that are several operators."""
 
 
 def broadcast_order(a, b, rank: int) -> tuple[int, ...]:

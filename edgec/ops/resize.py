@@ -8,6 +8,7 @@ import numpy as np
 
 from edgec.ir.core import Program, Tensor
 from edgec.ops.base import Operator, single
+from edgec.ops.conv import channels_last
 
 BITS = 11
 """Fraction bits of an interpolation weight along one axis; both axes together stay below 2^31 with int8 values."""
@@ -51,24 +52,33 @@ class Resize(Operator):
     def lower(self, ctx, node) -> None:
         view = ctx.activation(node, 0)
         mode = node.attributes.get_string("mode", "nearest")
-        if len(view.shape) != 4 or mode not in ("nearest", "linear") or node.attributes.get_int("antialias", 0):
-            raise ctx.refuse(node, "this Resize is not supported", f"mode {mode} on {len(view.shape)} axes; edgec compiles nearest and linear on [N, C, H, W]", "export with mode nearest or linear")
+        spatial = len(view.shape) - 2
+        if spatial not in (1, 2) or mode not in ("nearest", "linear") or node.attributes.get_int("antialias", 0):
+            raise ctx.refuse(node, "this Resize is not supported", f"mode {mode} on {len(view.shape)} axes; edgec compiles nearest and linear on [N, C, L] and [N, C, H, W]", "export with mode nearest or linear")
         out = tuple(int(d) for d in node.outputs[0].shape)
-        if out[:2] != view.shape[:2]:
-            raise ctx.refuse(node, "Resize of batch or channels", f"{view.shape} to {out}", "resize height and width only")
-        x = ctx.arrange(view, (0, 2, 3, 1), node)
-        y = ctx.output_moved(node, x, out, (0, 2, 3, 1))
-        scales = ctx.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] is not None else ctx.constant(node.inputs[1]) if node.op_type == "Upsample" else None
+        if out[:2] != view.shape[:2] or out[0] != 1:
+            raise ctx.refuse(node, "Resize of batch or channels, or of several samples", f"{view.shape} to {out}", "resize height and width of one sample only")
+        x = ctx.arrange(view, channels_last(spatial), node)
+        y = ctx.output_moved(node, x, out, channels_last(spatial))
+        given = node.inputs[1] if node.op_type == "Upsample" else node.inputs[2] if len(node.inputs) > 2 else None
+        scales = None if given is None else ctx.constant(given)
+        axes = [a % len(out) for a in node.attributes.get_ints("axes", range(len(out)))]
         transform = "asymmetric" if node.op_type == "Upsample" else node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
         rounding = "floor" if node.op_type == "Upsample" else node.attributes.get_string("nearest_mode", "round_prefer_floor")
-        tables = []
-        for axis in (2, 3):
-            scale = float(np.asarray(scales).reshape(-1)[axis]) if scales is not None and np.asarray(scales).size == 4 else out[axis] / view.shape[axis]
+        tables = [np.zeros((1, 3), np.int32)] * (2 - spatial)
+        for axis in range(2, spatial + 2):
+            stated = axis in axes and scales is not None and np.size(scales) == len(axes)
+            scale = float(np.asarray(scales).reshape(-1)[axes.index(axis)]) if stated else out[axis] / view.shape[axis]
+            if transform == "align_corners" and abs(scale * view.shape[axis] - out[axis]) > 1e-3:
+                why = f"{view.shape[axis]} · {scale:g} is no whole number, and ONNX and ONNX Runtime then align different corners"
+                raise ctx.refuse(node, "this Resize is not supported", why, "export it with sizes instead of scales")
             try:
                 tables.append(axis_table(view.shape[axis], out[axis], scale, transform, rounding if mode == "nearest" else None))
             except KeyError as error:
-                raise ctx.refuse(node, f"Resize with {error} is not supported", "coordinates are half_pixel, pytorch_half_pixel, asymmetric or align_corners; rounding is ONNX's four", "export with one of these") from None
-        attrs = {"in_h": view.shape[2], "in_w": view.shape[3], "channels": view.shape[1], "out_h": out[2], "out_w": out[3]}
+                why = "coordinates are half_pixel, half_pixel_symmetric, pytorch_half_pixel, asymmetric or align_corners; rounding is ONNX's four"
+                raise ctx.refuse(node, f"Resize with {error} is not supported", why, "export with one of these") from None
+        in_h, in_w, out_h, out_w = (*view.shape[2:], *out[2:]) if spatial == 2 else (1, view.shape[2], 1, out[2])
+        attrs = {"in_h": in_h, "in_w": in_w, "channels": view.shape[1], "out_h": out_h, "out_w": out_w}
         ctx.emit("resize", node.name, [x.tensor], y, attrs, tables)
 
     def cases(self) -> Iterator[Program]:
@@ -85,6 +95,7 @@ def axis_table(size: int, out: int, scale: float, transform: str, nearest: str |
     i = np.arange(out, dtype=np.float64)
     at = {
         "half_pixel": (i + 0.5) / scale - 0.5,
+        "half_pixel_symmetric": size / 2 * (1 - out / (scale * size)) + (i + 0.5) / scale - 0.5,
         "pytorch_half_pixel": (i + 0.5) / scale - 0.5 if out > 1 else np.zeros(1),
         "asymmetric": i / scale,
         "align_corners": i * (size - 1) / (out - 1) if out > 1 else np.zeros(1),
