@@ -237,6 +237,15 @@ def fold(model: ir.Model, where: str = "model") -> ir.Model:
 
 def _refuse_unsupported(model: ir.Model, where: str) -> None:
     """One error that lists every node of a type edgec does not know."""
+    for node in model.graph:
+        if is_op(node, "ArgMax", "ArgMin"):
+            name = node.inputs[0].name
+            raise ModelError(
+                f"{node.op_type} is left to the caller",
+                where=f"{where}: {describe(node)}",
+                why="a network gives int8 tensors, not indices; int8 scores are ordered as the float ones are",
+                fix=f'compile with outputs=["{name}"] (--cut-output {name}), and take the {node.op_type.lower()} of the result',
+            )
     bad = [node for node in model.graph if node.op_type not in ONNX_OPERATORS or node.domain not in ("", "ai.onnx")]
     if bad:
         kinds = sorted({f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in bad})

@@ -41,20 +41,9 @@ def _refuse_unrewritten(ctx, node) -> None:
     raise ctx.refuse(node, f"this {node.op_type} is not supported", why, "compile the float model, or change these attributes")
 
 
-def _refuse_argmax(ctx, node) -> None:
-    name = node.inputs[0].name
-    raise ctx.refuse(
-        node,
-        f"{node.op_type} is left to the caller",
-        "a network gives int8 tensors, not indices; the order of int8 scores is that of the float ones, so nothing is lost",
-        f'compile with outputs=["{name}"] (--cut-output {name}) and take {node.op_type.lower()} of the result',
-    )
-
-
 ONNX_OPERATORS = {
     **{kind: _refuse_unfolded for kind in FOLDED},
     **{kind: _refuse_unrewritten for kind in REWRITTEN},
-    **{kind: _refuse_argmax for kind in ("ArgMax", "ArgMin")},
     **ONNX_LAYOUT,
     **ONNX_MOVEMENT,
     **ONNX_PRODUCT,
