@@ -34,12 +34,13 @@ class Firmware:
 
     Attributes:
         code_bytes: instructions and constants of runtime, kernels and compiler helpers that were linked;
-            weights and parameters (`model_bytes`) and the harness are not in it.
+            weights and parameters (`model_bytes`) and the harness are not in it. rodata_bytes: the constants among them.
         stack_bound: computed bytes of stack of one inference; 0 in a build that traces, since the harness's hook is no part of it.
     """
 
     elf: Path
     code_bytes: int
+    rodata_bytes: int
     model_bytes: int
     data_bytes: int
     bss_bytes: int
@@ -143,6 +144,7 @@ class _Builder:
         graphs = [o.graph for o in [*objects, *_helpers(self.toolchain, self.machine)] if o.graph.is_file()]
         return {
             "code_bytes": sizes.get(".edgec_text", 0) + sizes.get(".edgec_rodata", 0),
+            "rodata_bytes": sizes.get(".edgec_rodata", 0),
             "model_bytes": sizes.get(".edgec_model", 0),
             "data_bytes": sizes.get(".edgec_data", 0),
             "bss_bytes": sizes.get(".edgec_bss", 0),

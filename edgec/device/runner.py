@@ -30,7 +30,8 @@ class DeviceRun:
         cycles: an estimate for the same inference, cycles_range its least and most; cycles_source names the model, or says why
             there is none (None): see docs/cycles.md.
         stack_bytes: measured on a painted stack, one inference; stack_bound: computed from the call graph, at least as large.
-        code_bytes: linked instructions and constants of runtime (or generated C), kernels and compiler helpers;
+        code_bytes: linked instructions and constants of runtime (or generated C), kernels and compiler helpers,
+            rodata_bytes the constants among them;
             model_bytes: weights and parameters; data_bytes, bss_bytes: variables besides the arena (none are expected).
         arena_bytes: what the firmware gave, exactly; arena_refused: whether one byte less was refused (None: generated C,
             whose arena is a constant of the header).
@@ -47,6 +48,7 @@ class DeviceRun:
     stack_bytes: int
     stack_bound: int
     code_bytes: int
+    rodata_bytes: int
     model_bytes: int
     data_bytes: int
     bss_bytes: int
@@ -97,7 +99,7 @@ def run(
     named = device.split(outcome.outputs)
     return DeviceRun(
         named, named, instructions, source, outcome.cycles, outcome.cycles_range, outcome.cycles_source,
-        outcome.stack_bytes, built.stack_bound, built.code_bytes, built.model_bytes,
+        outcome.stack_bytes, built.stack_bound, built.code_bytes, built.rodata_bytes, built.model_bytes,
         built.data_bytes, built.bss_bytes, device.decoded.plan.arena_bytes, bool(outcome.refusal) if engine == "runtime" else None,
         device.target.name, qemu.machine_label(machine), engine,
     )  # fmt: skip
