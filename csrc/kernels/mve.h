@@ -12,8 +12,8 @@ static inline int32_t edgec_mve_round_up(int32_t value, int32_t multiple) { retu
 
 /* A function in assembly, of its own section so that the linker can leave it out. Not a naked C function: GCC would report a
  * frame of 0 bytes for it, where stack analysis finds the pushes of an assembly function in the disassembly. */
-#define EDGEC_MVE_FUNCTION(name, argument, text)                                                                     \
-  void name(argument);                                                                                               \
+#define EDGEC_MVE_FUNCTION(name, arguments, text)                                                                    \
+  void name arguments;                                                                                               \
   __asm__(".pushsection .text." #name ", \"ax\", %progbits\n.syntax unified\n.p2align 2\n.global " #name "\n"        \
           ".hidden " #name "\n.type " #name ", %function\n.thumb_func\n" #name ":\n" text ".size " #name ", . - " #name \
           "\n.popsection\n");

@@ -31,32 +31,27 @@ static void gather_narrow(const conv_state *s, int8_t *to, const int8_t *from, c
   const int8_t *x = from + c->top * row_step;
 #if defined(__ARM_FEATURE_MVE)
   const uint32_t lanes = ((1u << (uint32_t)(c->right * p->in_c)) - 1u) & ~((1u << (uint32_t)(c->left * p->in_c)) - 1u);
-  const int32_t inside = c->bottom - c->top;
-  const int32_t below = p->kernel_h - c->bottom;
+  if (c->top != 0) {
+    edgec_mve_fill(to, p->in_zero_point, c->top * row_bytes);
+    to += c->top * row_bytes;
+  }
   __asm__ volatile(
       "vdup.8 q1, %[zero]\n"
       "vmsr p0, %[lanes]\n"
-      "wls lr, %[above], 2f\n"
-      "1: vstrb.8 q1, [%[to]]\n"
-      "add %[to], %[to], %[n]\n"
-      "le lr, 1b\n"
-      "2: wls lr, %[inside], 4f\n"
-      "3: vpst\n"
+      "dls lr, %[rows]\n"
+      "1: vpst\n"
       "vldrbt.u8 q0, [%[from]]\n"
       "vpsel q0, q0, q1\n"
       "vstrb.8 q0, [%[to]]\n"
       "add %[from], %[from], %[step]\n"
       "add %[to], %[to], %[n]\n"
-      "le lr, 3b\n"
-      "4: wls lr, %[below], 6f\n"
-      "5: vstrb.8 q1, [%[to]]\n"
-      "add %[to], %[to], %[n]\n"
-      "le lr, 5b\n"
-      "6:\n"
+      "le lr, 1b\n"
       : [to] "+r"(to), [from] "+r"(x)
-      : [n] "r"(row_bytes), [above] "r"(c->top), [inside] "r"(inside), [below] "r"(below), [step] "r"(row_step), [lanes] "r"(lanes),
-        [zero] "r"(p->in_zero_point)
+      : [n] "r"(row_bytes), [rows] "r"(c->bottom - c->top), [step] "r"(row_step), [lanes] "r"(lanes), [zero] "r"(p->in_zero_point)
       : "q0", "q1", "lr", "memory");
+  if (c->bottom != p->kernel_h) {
+    edgec_mve_fill(to, p->in_zero_point, (p->kernel_h - c->bottom) * row_bytes);
+  }
 #else
   edgec_mve_fill(to, p->in_zero_point, p->kernel_h * row_bytes);
   for (int32_t row = c->top; row < c->bottom; row++) {
@@ -66,45 +61,50 @@ static void gather_narrow(const conv_state *s, int8_t *to, const int8_t *from, c
 #endif
 }
 
+#if defined(__ARM_FEATURE_MVE)
+
+/* r0 columns, r1 first row of the first window, r2 windows, r3: bytes of a row, of a step, of a column, of an input row. */
+EDGEC_MVE_FUNCTION(edgec_mve_gather_run, (int8_t *to, const int8_t *from, int32_t count, const int32_t *bytes),
+                   "push {r4-r7, lr}\n"
+                   "ldrd r4, r5, [r3]\n"
+                   "ldrd r6, r7, [r3, #8]\n"
+                   "add r3, r1, r7\n"
+                   "add r12, r3, r7\n"
+                   "vctp.8 r4\n"
+                   "dls lr, r2\n"
+                   "1: vpsttt\n"
+                   "vldrbt.u8 q0, [r1]\n"
+                   "vldrbt.u8 q1, [r3]\n"
+                   "vldrbt.u8 q2, [r12]\n"
+                   "vstrb.8 q0, [r0]\n"
+                   "add r2, r0, r4\n"
+                   "vstrb.8 q1, [r2]\n"
+                   "add r2, r2, r4\n"
+                   "vstrb.8 q2, [r2]\n"
+                   "add r1, r1, r5\n"
+                   "add r3, r3, r5\n"
+                   "add r12, r12, r5\n"
+                   "add r0, r0, r6\n"
+                   "le lr, 1b\n"
+                   "pop {r4-r7, pc}\n")
+
+#else
+
+static void edgec_mve_gather_run(int8_t *to, const int8_t *from, int32_t count, const int32_t *bytes) {
+  for (int32_t i = 0; i < count; i++) {
+    for (int32_t row = 0; row < 3; row++) {
+      edgec_mve_copy(to + i * bytes[2] + row * bytes[0], from + i * bytes[1] + row * bytes[3], bytes[0]);
+    }
+  }
+}
+
+#endif
+
 /* The same for windows of three rows that lie inside the input, count of them side by side. */
 static void gather_narrow_run(const conv_state *s, int8_t *to, const int8_t *from, int32_t count) {
   const edgec_conv2d_params *const p = s->p;
-  const int32_t row_bytes = p->kernel_w * p->in_c;
-  const int32_t row_step = p->in_w * p->in_c;
-  const int32_t step = p->stride_w * p->in_c;
-#if defined(__ARM_FEATURE_MVE)
-  const int8_t *second = from + row_step;
-  const int8_t *third = second + row_step;
-  int8_t *to_second = to + row_bytes;
-  int8_t *to_third = to_second + row_bytes;
-  __asm__ volatile(
-      "vctp.8 %[n]\n"
-      "dls lr, %[count]\n"
-      "1: vpsttt\n"
-      "vldrbt.u8 q0, [%[from]]\n"
-      "vldrbt.u8 q1, [%[second]]\n"
-      "vldrbt.u8 q2, [%[third]]\n"
-      "vstrb.8 q0, [%[to]]\n"
-      "add %[from], %[from], %[step]\n"
-      "vstrb.8 q1, [%[to_second]]\n"
-      "add %[second], %[second], %[step]\n"
-      "vstrb.8 q2, [%[to_third]]\n"
-      "add %[third], %[third], %[step]\n"
-      "add %[to], %[to], %[padded]\n"
-      "add %[to_second], %[to_second], %[padded]\n"
-      "add %[to_third], %[to_third], %[padded]\n"
-      "le lr, 1b\n"
-      : [to] "+r"(to), [to_second] "+r"(to_second), [to_third] "+r"(to_third), [from] "+r"(from), [second] "+r"(second),
-        [third] "+r"(third)
-      : [n] "r"(row_bytes), [step] "r"(step), [padded] "r"(s->padded), [count] "r"(count)
-      : "q0", "q1", "q2", "lr", "memory");
-#else
-  for (int32_t i = 0; i < count; i++) {
-    for (int32_t row = 0; row < 3; row++) {
-      edgec_mve_copy(to + i * s->padded + row * row_bytes, from + i * step + row * row_step, row_bytes);
-    }
-  }
-#endif
+  const int32_t bytes[4] = {p->kernel_w * p->in_c, p->stride_w * p->in_c, s->padded, p->in_w * p->in_c};
+  edgec_mve_gather_run(to, from, count, bytes);
 }
 
 static void gather_wide(const conv_state *s, int8_t *to, const int8_t *from, const clip *c) {

@@ -247,7 +247,7 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 
 #define PAIRS_LEAVE PAIRS_NEXT("10b", "add r5, r5, r0\n")
 
-#define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, const edgec_mve_pairs *job, text)
+#define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (const edgec_mve_pairs *job), text)
 
 /* Clamp bounds are int8's own and channels come in fours. */
 PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)

@@ -199,7 +199,7 @@ typedef char edgec_assert_patches_layout[sizeof(edgec_mve_patches) == 184 ? 1 : 
   "vpop {d8-d15}\n"              \
   "pop {r4-r11, pc}\n"
 
-#define PATCHES_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, edgec_mve_patches *job, text)
+#define PATCHES_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (edgec_mve_patches *job), text)
 
 PATCHES_FUNCTION(patches_4_plain, PATCHES_COPY PATCHES_SETUP PATCHES_FOURS PATCHES_REQUANTIZE PATCHES_SATURATE PATCHES_STORE)
 /* One band: the table has addresses. */

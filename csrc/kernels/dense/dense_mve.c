@@ -101,8 +101,8 @@ typedef char assert_row_layout[sizeof(dense_row) == 80 ? 1 : -1];
   "vpop {d8-d15}\n"              \
   "pop {r4-r11, pc}\n"
 
-EDGEC_MVE_FUNCTION(edgec_mve_dense_plain, const dense_row *row, ENTER WALK LEAVE)
-EDGEC_MVE_FUNCTION(edgec_mve_dense_shifted, const dense_row *row, ENTER WALK SHIFT LEAVE)
+EDGEC_MVE_FUNCTION(edgec_mve_dense_plain, (const dense_row *row), ENTER WALK LEAVE)
+EDGEC_MVE_FUNCTION(edgec_mve_dense_shifted, (const dense_row *row), ENTER WALK SHIFT LEAVE)
 
 static void run_row(const dense_row *row) {
   if (row->shift != 0) {
