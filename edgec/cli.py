@@ -8,19 +8,21 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 import edgec
 from edgec import console
-from edgec.errors import DataError, EdgecError, UsageError
+from edgec.data import read_array
+from edgec.errors import EdgecError, UsageError
 
 _END_PROGRESS = "\r\033[K"
 
 
 def compile_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec compile model.onnx --target cortex-m4 --calibration data.npz -o model.edgec"""
+    _require_folders(args.output, args.save_qdq, args.report)
     artifact = edgec.compile(
         args.model,
         args.target,
@@ -87,6 +89,7 @@ def compare_command(args: argparse.Namespace) -> dict[str, Any]:
 
 def report_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec report model.edgec [--model float.onnx --data test.npz] -o report.html"""
+    _require_folders(args.output)
     artifact = edgec.load(args.artifact)
     if bool(args.model) != bool(args.data) or args.labels and not args.data:
         raise UsageError("a comparison needs a model and data", where="--model, --data, --labels", why="errors are those of running both models on the same samples", fix="give --model and --data, or neither")
@@ -118,6 +121,13 @@ def targets_command(args: argparse.Namespace) -> dict[str, Any]:
             **dict(t.timing),
         }
     return {"targets": rows}
+
+
+def _require_folders(*paths: str | None) -> None:
+    """Before minutes of work, not after."""
+    for path in paths:
+        if path and not Path(path).absolute().parent.is_dir():
+            raise UsageError("cannot write the file", where=path, why=f"there is no folder {Path(path).absolute().parent}", fix="name a file in a folder that exists")
 
 
 def _figures(artifact: Any, args: argparse.Namespace) -> dict[str, Any]:
@@ -159,17 +169,12 @@ def _inputs(artifact: Any, path: str | None, seed: int) -> Any:
     if path is None:
         rng = np.random.default_rng(seed)
         return {p.name: rng.integers(-128, 128, p.shape).astype(np.int8) for p in ports}
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError("cannot read the input", where=path, why=str(error), fix="pass a .npy or .npz file of float or int8 arrays") from None
-    if isinstance(loaded, np.ndarray):
-        return loaded
     names = [p.name for p in ports]
-    if len(names) == 1 and names[0] not in loaded.files:
-        name = "x" if "x" in loaded.files else loaded.files[0]
-        return loaded[name].astype(np.float32) if loaded[name].dtype.kind in "ui" and loaded[name].dtype != np.int8 else loaded[name]
-    return {name: loaded[name] for name in names if name in loaded.files}
+    loaded = read_array(path, "input", preferred=(*names, "x"))
+    given = loaded if isinstance(loaded, dict) else {names[0]: loaded}
+    # Pictures are often stored as uint8, and networks take their values as float.
+    arrays = {name: v.astype(np.float32) if v.dtype.kind in "ui" and v.dtype != np.int8 else v for name, v in given.items()}
+    return arrays if len(names) > 1 else arrays[names[0]]
 
 
 def _save(path: str, named: dict[str, np.ndarray]) -> None:
@@ -212,8 +217,15 @@ class _Progress:
         self.last = step
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments are a UsageError like any other, so that --json holds for them too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, where=self.prog, why=f"usage: {" ".join(self.format_usage().split()[1:])}", fix=f"{self.prog} --help says what each argument is")
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="edgec", description=edgec.__doc__, epilog="Exit codes: 0 done; 2 usage; 3 model; 4 data; 5 artifact; 6 does not fit; 7 tool missing; 8 bytes differ; 9 defect; 130 interrupted.")
+    top = _Parser(prog="edgec", description=edgec.__doc__, epilog="Exit codes: 0 done; 2 usage; 3 model; 4 data; 5 artifact; 6 does not fit; 7 tool missing; 8 bytes differ; 9 defect; 130 interrupted.")
     top.add_argument("--version", action="version", version=edgec.__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -283,11 +295,16 @@ def _comparison_arguments(sub: argparse.ArgumentParser, *, required: bool) -> No
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    args = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if not given:
+        parser().print_help()
+        return UsageError.exit_code
+    as_json = "--json" in given
     try:
+        args = parser().parse_args(given)
         result = args.function(args)
     except EdgecError as error:
-        if args.json:
+        if as_json:
             print(json.dumps(error.as_dict()))
         else:
             print(f"{_END_PROGRESS if sys.stderr.isatty() else ''}edgec: {error}", file=sys.stderr)

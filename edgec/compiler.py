@@ -68,8 +68,12 @@ def compile(
     bounds = parse_limits(limits, chosen)
     report("import", 0.0)
     onnx_model = importer.import_model(model, shapes=shapes, inputs=inputs, outputs=outputs)
-    facts: dict[str, Any] = {"macs_source": graph.count_macs(onnx_model), "calibration": "none: the model was quantized already", "left_to_caller": importer.left_out(onnx_model)}
-    facts["skip_passes"] = list(skip_passes)
+    facts: dict[str, Any] = {
+        "macs_source": graph.count_macs(onnx_model),
+        "calibration": "none: the model was quantized already",
+        "left_to_caller": importer.left_out(onnx_model),
+        "skip_passes": list(skip_passes),
+    }
     if not importer.is_quantized(onnx_model):
         _require(calibration)
         report("optimize", 0.0)
@@ -113,6 +117,6 @@ def _require(calibration: Any) -> None:
             "a float model needs calibration data",
             where="calibration",
             why="int8 ranges are chosen from real activations, and edgec does not guess them silently",
-            fix="pass calibration=<array, .npy/.npz path or iterable of samples>; calibration=\"synthetic\" compiles with "
-            "noise and marks accuracy as unverified",
+            fix="pass calibration=<array, .npy/.npz path or iterable of samples> (--calibration FILE): a few hundred samples of what the "
+            "device will see; \"synthetic\" compiles with noise and marks accuracy as unverified",
         )

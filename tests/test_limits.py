@@ -119,3 +119,16 @@ def test_run_json_has_everything_the_device_said(tmp_path, capsys, needs_target)
     assert {"machine", "stack_bound", "instructions_source", "model_bytes", "arena_bytes", "arena_refused", "engine"} <= set(result)
     assert cli.main(["run", path, "--on", "qemu"]) == 0
     assert result["machine"] in capsys.readouterr().out
+
+
+def test_mistakes_on_the_command_line_are_errors_like_any_other(tmp_path, capsys):
+    assert cli.main(["run", "--json", "--no-such"]) == 2
+    error = json.loads(capsys.readouterr().out)
+    assert error["error"] == "UsageError" and "edgec run" in error["where"]
+    assert cli.main([]) == 2 and "compare" in capsys.readouterr().out
+    model = str(network("digits").path)
+    assert cli.main(["compile", model, "-t", "cortex-m4", "-c", DATA, "-o", str(tmp_path / "absent" / "d.edgec"), "--json"]) == 2
+    assert "no folder" in json.loads(capsys.readouterr().out)["why"]  # before compiling, not after
+    for option in (["--equalize", "1"], ["--flash", "many"]):
+        assert cli.main(["compile", model, "-t", "cortex-m4", "-c", DATA, "-o", str(tmp_path / "d.edgec"), "--json", *option]) == 2
+        capsys.readouterr()

@@ -124,8 +124,8 @@ def _accuracy(comparison: Mapping[str, Any]) -> str:
             error += f'; {output["right_only_in_float"]} right only in float, {output["right_only_in_int8"]} only in int8'
         rows.append(f'<tr><td>{escape(output["name"])}</td><td>SQNR</td><td class="num"><b>{output["sqnr_db"]:.1f} dB</b></td><td></td><td class="sub">{error}</td></tr>')
     cards = "".join(
-        f'<div class="card"><span class="tag">{100 * w["share_of_noise"]:.0f} % of the noise</span><h3>{escape(w["name"])}</h3>'
-        f'<div class="cause">{escape(w["cause"])} · {w["sqnr_db"]:.1f} dB</div><p>{escape(w["why"])}</p><p class="help">{escape(w["help"])}</p></div>'
+        f'<div class="card"><h3>{escape(w["name"])}</h3><div class="cause">{escape(w["cause"])}</div>'
+        f'<div class="sub">adds {100 * w["share_of_noise"]:.0f} % of the noise · {w["sqnr_db"]:.1f} dB behind it</div><p>{escape(w["why"])}</p><p class="help">{escape(w["help"])}</p></div>'
         for w in comparison["worst"]
     )
     head = f'<h2>Beside the float model</h2><p class="note">{comparison["samples"]:,} samples; compared with {escape(comparison["reference"])}.</p>'

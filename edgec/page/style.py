@@ -53,7 +53,6 @@ i.good { background: var(--good); } i.fair { background: var(--fair); } i.warn {
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 12px; margin-top: 12px; }
 .card { border: 1px solid var(--line); border-left: 4px solid var(--warn); border-radius: 10px; padding: 12px 14px; }
 .card h3 { margin: 0; font-size: 15px; overflow-wrap: anywhere; }
-.card .tag { float: right; font-size: 12px; color: var(--soft); padding-left: 10px; }
 .card .cause { color: var(--warn); font-weight: 600; font-size: 13.5px; margin: 3px 0; }
 .card p { margin: 4px 0 0; font-size: 13.5px; }
 .card p.help::before { content: "→ "; color: var(--accent); font-weight: 700; }
