@@ -29,7 +29,7 @@ from tests import native
 from tests.vectors.replay import Vector, opcodes, vectors
 
 KERNELS = source_folder() / "kernels"
-NUMERIC = re.compile(r"p->(\w*(?:zero_point|clamp|pad_|before_|shift|offset|multiplier|factor|fraction|value)\w*)\b")
+NUMERIC = re.compile(r"p->(\w*(?:zero_point|clamp|pad_|before_|after_|shift|offset|multiplier|factor|fraction|value)\w*)\b")
 SCALING = re.compile(r"multiplier(?!s)|factor")
 """Fixed-point factors: one unit is 2^-31 of a step, so these are changed by a 64th."""
 
@@ -53,12 +53,13 @@ class Mutant:
         return f"{self.family}: {self.file}: {self.old}{at} becomes {self.new}"
 
 
-REQUANTIZING = ("conv", "dense", "pooling")
+REQUANTIZING = ("conv", "dense", "pooling", "product", "conv_transpose")
+SHIFTED = ("conv", "dense", "product", "conv_transpose")
 LISTED = [
     *(Mutant(f, "fixed.h", "INT64_C(0x80000000)", "INT64_C(0x7fffffff)") for f in REQUANTIZING),  # ties only
     *(Mutant(f, "fixed.h", "INT64_C(0x80000000)", "INT64_C(0)") for f in REQUANTIZING),
-    *(Mutant(f, "fixed.h", "edgec_clamp(acc, -high - 1, high)", "acc") for f in ("conv", "dense")),
-    *(Mutant(f, "fixed.h", "INT32_MAX >> shift", "INT32_MAX >> (shift + 1)") for f in ("conv", "dense")),
+    *(Mutant(f, "fixed.h", "edgec_clamp(acc, -high - 1, high)", "acc") for f in SHIFTED),
+    *(Mutant(f, "fixed.h", "INT32_MAX >> shift", "INT32_MAX >> (shift + 1)") for f in SHIFTED),
     *(Mutant(f, "fixed.h", "return value > high ? high : value;", "return value;") for f in (*REQUANTIZING, "elementwise")),
     *(Mutant(f, "fixed.h", "if (value < low) {", "if (value < low - 1) {") for f in (*REQUANTIZING, "elementwise")),
     Mutant("conv", "conv/conv_ref.c", "padded(w, row_taps, p->in_zero_point, acc)", "padded(w, row_taps, 0, acc)"),
@@ -77,6 +78,22 @@ LISTED = [
     Mutant("softmax", "softmax/softmax_ref.c", ">= 0x10000u", ">= 0x8000u"),
     Mutant("softmax", "softmax/softmax_ref.c", "0x80000000u /", "0x7fff0000u /"),
     Mutant("unary", "unary/unary_ref.c", "x[i] + 128", "x[i] + 127"),
+    Mutant("movement", "movement/movement_ref.c", "n * p->stride_5", "n * p->stride_4"),
+    Mutant("movement", "movement/movement_ref.c", "at < size) {", "at < size - 1) {"),
+    Mutant("movement", "movement/movement_ref.c", "return at < 0 ? -at :", "return at < 0 ? -at - 1 :"),
+    Mutant("movement", "movement/movement_ref.c", "2 * size - 2 - at", "2 * size - 1 - at"),
+    Mutant("movement", "movement/movement_ref.c", "0 : size - 1", "0 : size - 2"),
+    Mutant("movement", "movement/movement_ref.c", "at + size : at - size", "at + size : at - size + 1"),
+    Mutant("movement", "movement/movement_ref.c", "x + row * p->inner,", "x + row * p->inner + 1,"),
+    Mutant("movement", "movement/movement_ref.c", "y + p->inner_a, b,", "y + p->inner_a, b + 1,"),
+    Mutant("product", "product/product_ref.c", "a[i] < b[i]", "a[i] < b[i] - 1"),
+    Mutant("product", "product/product_ref.c", "a[i] > b[i]", "a[i] > b[i] + 1"),
+    Mutant("resize", "resize/resize_ref.c", "(1 << 21)", "(1 << 21) - 1"),
+    Mutant("resize", "resize/resize_ref.c", "(1 << 21)", "0"),
+    Mutant("resize", "resize/resize_ref.c", "one = 2048", "one = 2047"),
+    Mutant("conv_transpose", "conv_transpose/conv_transpose_ref.c", "at / stride < size", "at / stride < size - 1"),
+    Mutant("conv_transpose", "conv_transpose/conv_transpose_ref.c", "at >= 0 &&", "at > 0 &&"),
+    Mutant("conv_transpose", "conv_transpose/conv_transpose_ref.c", "at % stride == 0 &&", "at % stride < 2 &&"),
     Mutant("layout", "layout/layout_ref.c", "l * p->stride_3", "l * p->stride_2"),
 ]
 

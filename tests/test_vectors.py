@@ -11,6 +11,7 @@ from edgec.emit.kernels import Kernel, select
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ir.verify import verify
+from edgec.ops import OPERATORS
 from edgec.plan import make_plan
 from tests import native
 from tests.vectors import make
@@ -32,6 +33,10 @@ def kernels_for(program: Program, target: str) -> tuple[Kernel, ...]:
 def encode(program: Program, target: str) -> bytes:
     kernels = kernels_for(program, target)
     return artifact.encode(program, make_plan(program, kernels), kernels, targets.load(target), {"target": target})
+
+
+def test_every_opcode_has_vectors() -> None:
+    assert opcodes() == sorted(OPERATORS)
 
 
 def test_files_are_what_the_script_makes() -> None:

@@ -17,27 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from edgec import numerics
+from tests.vectors import moving
+from tests.vectors.form import vector
 
 FOLDER = Path(__file__).parent
 
 GEOMETRY = "in_h in_w in_c out_h out_w out_c kernel_h kernel_w stride_h stride_w dilation_h dilation_w pad_top pad_left".split()
 WINDOW = "in_h in_w channels out_h out_w kernel_h kernel_w stride_h stride_w pad_top pad_left".split()
-
-
-def vector(name: str, opcode: str, attrs: dict, constants: list, inputs: list, output: np.ndarray, zero_points: list[int]) -> dict:
-    """inputs, constants and output as nested numbers; zero_points of inputs and output, in that order."""
-    return {
-        "name": name,
-        "opcode": opcode,
-        "attrs": {k: int(v) for k, v in attrs.items()},
-        "constants": [{"dtype": dtype, "shape": list(np.shape(c)), "data": _flat(c)} for dtype, c in constants],
-        "inputs": [{"shape": list(np.shape(x)), "zero_point": z, "data": _flat(x)} for x, z in zip(inputs, zero_points, strict=False)],
-        "output": {"shape": list(np.shape(output)), "zero_point": zero_points[-1], "data": _flat(output)},
-    }
-
-
-def _flat(values) -> list[int]:
-    return [int(v) for v in np.reshape(values, -1)]
 
 
 def windowed(opcode: str) -> Iterator[dict]:
@@ -292,6 +278,89 @@ def _decisive_rows(table: np.ndarray, factor: int, fraction: int, zero_y: int, d
     return q[rows]
 
 
+def mul() -> Iterator[dict]:
+    # name, sizes, strides of a, strides of b, real factor
+    plans = [
+        ("alike", (1, 3, 2, 5), (30, 10, 5, 1), (30, 10, 5, 1), 0.013),
+        ("rows and columns", (2, 3, 2, 4), (12, 4, 0, 1), (4, 0, 2, 0), 0.02),
+        ("one factor", (1, 1, 1, 9), (0, 0, 0, 1), (0, 0, 0, 0), 0.7),
+        ("clamped", (1, 1, 7, 7), (0, 0, 7, 1), (0, 0, 7, 1), 0.01),
+        ("ties", (1, 1, 1, 60), (0, 0, 0, 1), (0, 0, 0, 1), 0.25),
+        ("saturating before the shift", (1, 1, 1, 40), (0, 0, 0, 1), (0, 0, 0, 1), None),
+        ("every value", (1, 1, 1, 256), (0, 0, 0, 1), (0, 0, 0, 0), 1.0),
+    ]
+    for i, (name, sizes, strides_a, strides_b, factor) in enumerate(plans):
+        rng = np.random.RandomState(8000 + i)
+        za, zb, zy = (int(z) for z in rng.randint(-100, 100, 3))
+        length_a, length_b = (1 + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True)) for strides in (strides_a, strides_b))
+        a, b = rng.randint(-128, 128, length_a), rng.randint(-128, 128, length_b)
+        low, high = (-12, 35) if name in ("clamped", "every value") else (-128, 127)
+        if name == "ties":
+            a, b = np.clip(za + rng.randint(-9, 10, length_a), -128, 127), np.clip(zb + rng.randint(-9, 10, length_b), -128, 127)
+        if name == "every value":  # y = a - za + zy, clamped: meets the bounds and the values next to them
+            a, b, zy = np.arange(-128, 128), np.array([zb + 1]), 7
+        if factor is None:  # shift 16 leaves 16 bits before it: products beyond 32767 saturate
+            za, zb, shift, multiplier = 127, 127, 16, 200
+            a[::2], b[::2] = -128 + rng.randint(0, 60, a[::2].size), -128 + rng.randint(0, 60, b[::2].size)
+        else:
+            shift = numerics.layer_shift(np.array([factor]))
+            multiplier = int(numerics.multipliers(np.array([factor]), shift)[0])
+        y = []
+        for at in product(*map(range, sizes)):
+            p = int(a[sum(k * s for k, s in zip(at, strides_a, strict=True))]) - za
+            q = int(b[sum(k * s for k, s in zip(at, strides_b, strict=True))]) - zb
+            y.append(numerics.requantize(np.array(p * q), multiplier, zy, low, high, shift))
+        attrs = {f"size_{k}": n for k, n in enumerate(sizes)}
+        attrs |= {f"stride_a_{k}": s for k, s in enumerate(strides_a)} | {f"stride_b_{k}": s for k, s in enumerate(strides_b)}
+        attrs |= {"zero_point_a": za, "zero_point_b": zb, "multiplier": multiplier, "out_zero_point": zy}
+        attrs |= {"clamp_min": low, "clamp_max": high, "shift": shift}
+        yield vector(name, "mul", attrs, [], [a, b], np.reshape(y, sizes), [za, zb, zy])
+
+
+def conv_transpose() -> Iterator[dict]:
+    """conv_transpose2d, the way around: every input pixel is added to the output pixels that its taps reach."""
+    # name, in (h, w, c), out_c, kernel, stride, dilation, crop (top, left, bottom, right), more rows and columns, groups, kind
+    plans = [
+        ("doubled", (3, 3, 2), 3, (2, 2), (2, 2), (1, 1), (0, 0, 0, 0), (0, 0), 1, ""),
+        ("cropped", (4, 3, 3), 2, (3, 3), (2, 1), (1, 1), (1, 2, 0, 1), (0, 0), 1, ""),
+        ("dilation, gaps and groups", (3, 3, 4), 6, (3, 2), (1, 3), (2, 1), (2, 0, 1, 0), (0, 2), 2, ""),
+        ("clamped", (3, 3, 2), 2, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), (0, 0), 1, "clamp"),
+        ("ties", (4, 4, 2), 2, (3, 3), (2, 2), (1, 1), (1, 1, 0, 0), (0, 0), 1, "ties"),
+        ("shifted", (3, 3, 2), 4, (2, 2), (1, 1), (1, 1), (0, 0, 0, 0), (0, 0), 1, "shift"),
+        ("saturating before the shift", (2, 2, 2), 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), (0, 0), 1, "saturate"),
+        ("every value", (16, 16, 1), 1, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), (0, 0), 1, "identity"),
+    ]
+    for i, (name, (h, w, c), out_c, kernel, stride, dilation, crop, more, groups, kind) in enumerate(plans):
+        rng = np.random.RandomState(9000 + i)
+        out_h, out_w = (
+            (size - 1) * stride[k] + (kernel[k] - 1) * dilation[k] + 1 - crop[k] - crop[k + 2] + more[k] for k, size in enumerate((h, w))
+        )
+        a = dict(zip(GEOMETRY, (h, w, c, out_h, out_w, out_c, *kernel, *stride, *dilation, crop[0], crop[1]), strict=True))
+        zero_x, zero_y = (int(z) for z in rng.randint(-100, 100, 2))
+        weights = rng.randint(-127, 128, (out_c, *kernel, c // groups))
+        x = rng.randint(-128, 128, (h, w, c))
+        if kind == "ties":
+            weights = rng.randint(-1, 2, weights.shape)
+        if kind == "identity":
+            weights, x = np.ones_like(weights), np.arange(-128, 128).reshape(x.shape)
+        bias, multiplier, shift, low, high = _epilogue(rng, weights.reshape(out_c, -1), 0, kind)
+        zero_y = 7 if kind in ("clamp", "saturate", "identity") else zero_y
+        acc = np.tile(np.array(bias, dtype=object), (out_h, out_w, 1))
+        for iy, ix, ic, ky, kx in product(range(h), range(w), range(c), range(kernel[0]), range(kernel[1])):
+            oy, ox = iy * stride[0] + ky * dilation[0] - crop[0], ix * stride[1] + kx * dilation[1] - crop[1]
+            if 0 <= oy < out_h and 0 <= ox < out_w:
+                group = ic // (c // groups)
+                for oc in range(group * (out_c // groups), (group + 1) * (out_c // groups)):
+                    acc[oy, ox, oc] += (int(x[iy, ix, ic]) - zero_x) * int(weights[oc, ky, kx, ic % (c // groups)])
+        y = np.empty(acc.shape, np.int8)
+        for at in product(*map(range, acc.shape)):
+            y[at] = numerics.requantize(np.array(int(acc[at])), multiplier[at[2]], zero_y, low, high, shift)
+        a["groups"] = groups
+        a.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=low, clamp_max=high, shift=shift)
+        constants = [("int8", weights), ("int32", bias), ("int32", multiplier)]
+        yield vector(name, "conv_transpose2d", a, constants, [x[None]], y[None], [zero_x, zero_y])
+
+
 def transpose() -> Iterator[dict]:
     for shape, order in [((3, 5), (1, 0)), ((2, 3, 4), (2, 0, 1)), ((2, 3, 2, 4), (3, 1, 0, 2))]:
         x = np.random.RandomState(len(shape)).randint(-128, 128, shape)
@@ -321,6 +390,16 @@ MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
     "lookup": lookup,
     "softmax": softmax,
     "transpose": transpose,
+    "strided_copy": moving.strided_copy,
+    "concat": moving.concat,
+    "pad": moving.pad,
+    "gather": moving.gather,
+    "constant": moving.constant,
+    "mul": mul,
+    "minimum": lambda: moving.extremum("minimum"),
+    "maximum": lambda: moving.extremum("maximum"),
+    "resize": moving.resize,
+    "conv_transpose2d": conv_transpose,
 }
 
 
