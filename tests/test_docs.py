@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -207,6 +208,16 @@ def test_operator_table_is_current():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_report_and_manifest_of_the_specification(needs_target):
+    """Every key of a manifest and of a measured report is named in docs/SPEC.md 4."""
+    needs_target("cortex-m4")
+    section = (ROOT / "docs" / "SPEC.md").read_text().split("## 4. Manifest and report")[1].split("## 5. Errors")[0]
+    artifact = compiled("digits", "cortex-m4")
+    report = artifact.report()
+    keys = {*artifact.manifest, *report, *(k for row in (*report["layers"], *report["inputs"]) for k in row)}
+    assert not [k for k in sorted(keys) if k not in section]
+
+
 def test_error_codes_of_the_specification():
     """Exit codes and status codes in docs/SPEC.md 5 are those of errors.py and edgec.h."""
     text = (ROOT / "docs" / "SPEC.md").read_text()
@@ -295,6 +306,19 @@ def test_readme_c_example(tmp_path, needs_tool):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert subprocess.run([program]).returncode == 0
+
+
+def test_commands_of_hacking_select_tests():
+    """Each `make test ARGS=…` of HACKING.md selects at least one test, and each script it names exists."""
+    text = (ROOT / "HACKING.md").read_text()
+    chosen = re.findall(r'`make test ARGS="([^"]+)"`', text)
+    assert len(chosen) >= 6
+    for arguments in chosen:
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *shlex.split(arguments)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        assert done.returncode == 0, f"{arguments}: {done.stdout[-500:]}"
+    for script in re.findall(r"`\.venv/bin/python (\S+)`", text):
+        assert (ROOT / script).is_file(), script
 
 
 def test_make_help_lists_every_target():
