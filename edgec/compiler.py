@@ -81,8 +81,6 @@ def compile(
         onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, options=_options(quantize), progress=report)
         facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
         onnx_model = importer.fold(onnx_model)
-    if save_qdq is not None and not bounds:
-        importer.save(onnx_model, save_qdq)
     report("lower", 0.0)
     program = lower.lower(onnx_model)
     verify(program)
@@ -92,8 +90,8 @@ def compile(
     artifact = Artifact.build(program, memory, kernels, chosen, facts, security_counter=security_counter, model_version=model_version)
     if bounds:
         check_limits(artifact, bounds, measure=measure)
-        if save_qdq is not None:
-            importer.save(onnx_model, save_qdq)
+    if save_qdq is not None:
+        importer.save(onnx_model, save_qdq)
     return artifact
 
 
