@@ -221,7 +221,8 @@ class _Parser(argparse.ArgumentParser):
     """Wrong arguments are a UsageError like any other, so that --json holds for them too."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message, where=self.prog, why=f"usage: {" ".join(self.format_usage().split()[1:])}", fix=f"{self.prog} --help says what each argument is")
+        usage = " ".join(self.format_usage().split()[1:])
+        raise UsageError(message, where=self.prog, why=f"usage: {usage}", fix=f"{self.prog} --help says what each argument is")
 
 
 def parser() -> argparse.ArgumentParser:

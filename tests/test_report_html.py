@@ -75,7 +75,7 @@ def test_all_layers_are_there_with_their_figures(page):
     assert len(rows) == len(figures["layers"])
     errors = {r["name"]: r["sqnr_db"] for r in comparison["layers"]}
     for row, layer in zip(rows, figures["layers"], strict=True):
-        said = " ".join(row.itertext())
+        said = " ".join([*row.itertext(), *(e.attrib["title"] for e in row.iter() if "title" in e.attrib)])
         for value in (layer["name"], layer["opcode"], layer["kernel"], "×".join(map(str, layer["output_shape"])), f"{layer['output_bytes']:,}"):
             assert value in said
         for key in ("macs", "weights_bytes"):

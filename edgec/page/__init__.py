@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from edgec.console import kernel_variant
 from edgec.page.charts import colour_of, histogram, interval, rail, split_bar
 from edgec.page.style import CSS
 from edgec.plan import explain
@@ -75,7 +76,7 @@ def _tile(label: str, value: str, unit: str, parts: str, source: str) -> str:
 
 def _keys(parts: list[tuple[str, int]]) -> str:
     bar = split_bar([(size, COLOURS[i]) for i, (_, size) in enumerate(parts)])
-    return bar + "".join(f'<span class="key" style="background:{COLOURS[i]}"></span><span>{escape(name)}\u00a0{size:,}</span>' for i, (name, size) in enumerate(parts))
+    return bar + "".join(f'<span class="part"><span class="key" style="background:{COLOURS[i]}"></span>{escape(name)} {size:,}</span>' for i, (name, size) in enumerate(parts))
 
 
 def _tiles(figures: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> str:
@@ -169,12 +170,12 @@ def _layers(artifact: Artifact, figures: Mapping[str, Any], comparison: Mapping[
         scratch = f'scratch {layer["scratch_bytes"]:,} B' if layer["scratch_bytes"] else "no scratch"
         rows.append(
             f'<tr class="layer{" worst" if layer["name"] in worst else ""}"><td class="rail">{drawing}</td>'
-            f'<td><div class="name" title="{escape(layer["name"])}">{escape(layer["name"])}</div><div class="sub" title="{escape(layer["kernel"])}">{chip}{escape(layer["opcode"])} · {escape(layer["kernel"])}</div></td>'
+            f'<td><div class="name" title="{escape(layer["name"])}">{escape(layer["name"])}</div><div class="sub" title="{escape(layer["kernel"])}">{chip}{escape(layer["opcode"])} · {escape(kernel_variant(layer))}</div></td>'
             f'<td><span>{"×".join(map(str, layer["output_shape"]))}</span><div class="sub">{scratch}</div></td>'
             f'{amount(layer, "macs")}{amount(layer, "weights_bytes")}{amount(layer, "output_bytes")}{error}</tr>'
         )
     rows += [port(d, "output", p) for d, p in zip(drawings[at + len(layers) :], artifact.program.outputs, strict=False)]
-    head = f'<tr><th style="width:{width}px"></th><th style="width:34%">layer</th><th>output</th><th>MACs</th><th>weights, bytes</th><th>output, bytes</th>' + ("<th>SQNR to float</th>" if comparison else "") + "</tr>"
+    head = f'<tr><th style="width:{width}px"></th><th style="width:30%">layer</th><th style="width:15%">output</th><th>MACs</th><th>weights, bytes</th><th>output, bytes</th>' + ("<th>SQNR to float</th>" if comparison else "") + "</tr>"
     missing = (comparison or {}).get("not_compared", [])
     note = "In order of execution. The line at the left is the graph; a tensor that is read later runs beside it."
     if worst:

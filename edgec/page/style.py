@@ -30,7 +30,7 @@ p.lead, .note { color: var(--soft); margin: 0 0 14px; }
 .split { display: flex; height: 6px; border-radius: 3px; overflow: hidden; background: var(--track); margin: 6px 0; gap: 2px; }
 .split i { display: block; height: 100%; }
 .key { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin-right: 5px; }
-.key + span { margin-right: 12px; }
+.part { margin-right: 12px; white-space: nowrap; display: inline-block; }
 section { padding: 22px 24px; margin-bottom: 22px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
