@@ -13,13 +13,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from edgec import plan, targets
+from edgec import numerics, plan, targets
 from edgec.emit.artifact import encode
 from edgec.emit.kernels import Kernel, all_kernels, packed_constants, select, source_folder
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
 from edgec.ops.conv import windowed_case
+from edgec.ops.packing_dsp import MAX_SHIFT
 from tests import native
 
 DSP = [k for k in all_kernels() if k.isa == "dsp"]
@@ -223,6 +224,20 @@ def test_declared_overlap_of_other_operators(kernel):
         wanted = golden(program, values)
         for offset in offsets_of(program, kernel):
             run_overlapped(program, kernel, values, offset, wanted)
+
+
+def test_saturating_behind_the_layer_shift_changes_nothing():
+    """The kernels double with QADD; numerics.requantize saturates to fewer bits and shifts: the same clamped result."""
+    rng = np.random.default_rng(0)
+    for shift in range(MAX_SHIFT + 1):
+        edge = 2 ** (31 - shift)
+        acc = np.unique(np.clip(np.concatenate([rng.integers(-(2**31), 2**31, 300), [-edge - 1, -edge, 1 - edge, edge - 2, edge - 1, edge, 2**31 - 1]]), -(2**31), 2**31 - 1))
+        near = 2 ** np.arange(1, 31) + np.array([-2, 0, 2])[:, None]
+        multiplier = np.unique(np.clip(np.concatenate([near.reshape(-1), rng.integers(0, 2**30, 300) * 2, [0, 2**31 - 2]]), 0, 2**31 - 2)).reshape(-1, 1)
+        scaled = np.clip(acc * 2**shift, -(2**31), 2**31 - 1)
+        for zero_point in (-128, 3, 127):
+            wanted = numerics.requantize(acc, multiplier, zero_point, -128, 127, shift)
+            np.testing.assert_array_equal(numerics.requantize(scaled, multiplier, zero_point, -128, 127), wanted)
 
 
 def joined(programs: Iterable[Program]) -> Program:

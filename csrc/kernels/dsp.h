@@ -26,6 +26,8 @@
 #define EDGEC_DSP 0
 #endif
 
+enum { EDGEC_DSP_MAX_SHIFT = 20 };
+
 #define EDGEC_EVEN_CORRECTION 0xff80ff80u /* -128 in both halfwords; also the mask that makes `odd` of swapped bytes */
 
 static inline uint32_t edgec_load_word(const void *at) {
@@ -84,6 +86,15 @@ static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero
   int32_t result;
   __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(acc), "r"(multiplier), "r"(zero_point));
   return result;
+}
+
+/* acc * 2^shift, saturated to int32. Reference kernels saturate to 32 - shift bits and shift then, which is at most 2^shift - 1
+ * less; multipliers are even, so up to EDGEC_DSP_MAX_SHIFT that cannot change a result which the clamp does not decide. */
+static inline int32_t edgec_scale_up(int32_t acc, int32_t shift) {
+  for (int32_t i = 0; i < shift; i++) {
+    __asm__("qadd %0, %1, %1" : "=r"(acc) : "r"(acc));
+  }
+  return acc;
 }
 
 /* Halfwords (low of a, low of b), and (high of a, high of b). */
@@ -171,6 +182,11 @@ static inline int32_t edgec_smlabb(uint32_t a, uint32_t b, int32_t acc) {
 
 static inline int32_t edgec_smlatt(uint32_t a, uint32_t b, int32_t acc) {
   return (int32_t)((uint32_t)acc + (uint32_t)(edgec_half(a, 1) * edgec_half(b, 1)));
+}
+
+static inline int32_t edgec_scale_up(int32_t acc, int32_t shift) {
+  const int64_t scaled = (int64_t)acc * ((int64_t)1 << shift);
+  return scaled > INT32_MAX ? INT32_MAX : scaled < INT32_MIN ? INT32_MIN : (int32_t)scaled;
 }
 
 static inline int32_t edgec_ssat8(int32_t value) { return edgec_clamp(value, INT8_MIN, INT8_MAX); }

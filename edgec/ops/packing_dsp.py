@@ -17,6 +17,8 @@ NOTHING = np.zeros(0, np.int8)
 """Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""
 POSITIONS = 4
 """Output positions of a block."""
+MAX_SHIFT = 20
+"""Up to this layer shift, saturating to 32 bits behind the shift gives the same bytes as saturating before it: dsp.h."""
 WIDE, NARROW = "edgec_s8_conv2d_2x4c4__dsp", "edgec_s8_conv2d_2x4c4w3__dsp"
 
 
@@ -97,7 +99,7 @@ CONV2D = {"c4": _conv2d_packing("c4", window_order), "c4w3": _conv2d_packing("c4
 
 
 def conv2d_applies(a: Attributes, kernel: str) -> bool:
-    if a["groups"] != 1 or a["shift"] != 0:
+    if a["groups"] != 1 or a["shift"] > MAX_SHIFT:
         return False
     if kernel == WIDE:
         return True
@@ -162,10 +164,12 @@ DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3)}
 
 
 def depthwise_applies(a: Attributes, kernel: str) -> bool:
-    if a["shift"] != 0 or a["in_c"] != a["out_c"]:
+    if a["shift"] > MAX_SHIFT or a["in_c"] != a["out_c"]:
         return False
     if kernel != DEPTHWISE_3X3:
         return True
+    if a["shift"]:
+        return False
     square = a["kernel_h"] == a["kernel_w"] == 3 and a["dilation_h"] == a["dilation_w"] == 1
     return square and a["stride_h"] == a["stride_w"] <= 2 and a["in_c"] >= 2
 
@@ -223,7 +227,7 @@ DENSE_ROWS = Packing("c4", _pack_dense, _unpack_dense)
 
 
 def dense_applies(a: Attributes) -> bool:
-    return a["shift"] == 0 and a["in_features"] >= 4
+    return a["shift"] <= MAX_SHIFT and a["in_features"] >= 4
 
 
 def dense_distance(a: Attributes) -> int:

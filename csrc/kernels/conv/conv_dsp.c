@@ -104,6 +104,7 @@ static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32
   g.multiplier[1] = 0;
   g.pitch = p->out_c;
   g.zero_point = p->out_zero_point;
+  g.shift = p->shift;
   g.columns = o->scratch;
   g.columns_end = g.columns + GEMM_POSITIONS + groups_words;
   g.entry = 0;
@@ -233,7 +234,7 @@ void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *oper
 /* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words. */
 static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s) {
   edgec_sizes canonical = *s;
-  if (s->param_count != sizeof *p / 4 || p->groups != 1 || p->shift != 0 || !edgec_within(p->in_c, 1, 0xffff) ||
+  if (s->param_count != sizeof *p / 4 || p->groups != 1 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_c, 1, 0xffff) ||
       !edgec_within(p->out_c, 1, 0xffff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff) ||
       s->constant[1] != 0u || s->constant[2] != 0u) {
     return 0;
@@ -282,7 +283,7 @@ void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operan
 
 static int check_depthwise_any(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return edgec_depthwise_conv2d_check(p, s) && p->in_c == p->out_c && p->shift == 0;
+  return edgec_depthwise_conv2d_check(p, s) && p->in_c == p->out_c && p->shift <= EDGEC_DSP_MAX_SHIFT;
 }
 
 static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {

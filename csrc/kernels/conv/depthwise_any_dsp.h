@@ -15,22 +15,22 @@ typedef struct inside_window {
   const int32_t *bias, *multiplier;
   int32_t zero_point;
   int32_t inner, inner_step, outer, outer_step; /* outer_step: from behind the last inner tap to the next row of taps */
-  int32_t channels;
+  int32_t channels, shift;
 } inside_window;
 
 #if EDGEC_DSP
 
 void edgec_dsp_depthwise_any(const inside_window *i);
 /* Frame: x 0, w 4, y 8, y_end 12, bias 16, multiplier 20, zero_point 24, inner 28, inner_step 32, outer 36, outer_step 40,
- * channels 44. Accumulators r6-r9. */
+ * channels 44, shift 48. Accumulators r6-r9. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_any)
         "push {r4-r11, lr}\n"
         "sub sp, sp, #52\n"
         "ldmia r0!, {r1-r7}\n"
         "stmia.w sp, {r1-r7}\n"
         "add r12, sp, #28\n"
-        "ldmia.w r0, {r1-r5}\n"
-        "stmia.w r12, {r1-r5}\n"
+        "ldmia.w r0, {r1-r6}\n"
+        "stmia.w r12, {r1-r6}\n"
         "mov r4, r2\n"
         "ldr r5, [sp, #44]\n"
         "1:\n"
@@ -65,6 +65,9 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_any)
         "ldrne r2, [sp, #28]\n"
         "addne r0, r0, r10\n"
         "bne 2b\n"
+        "ldr r2, [sp, #48]\n"
+        "cbnz r2, 4f\n"
+        "3:\n"
         "ldrd r0, r1, [sp, #20]\n"
         "ldmia.w r0!, {r2, r3, r10, r11}\n"
         "str r0, [sp, #20]\n"
@@ -85,7 +88,15 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_any)
         "cmp r2, r3\n"
         "bne 1b\n"
         "add sp, sp, #52\n"
-        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_depthwise_any));
+        "pop {r4-r11, pc}\n"
+        "4:\n"
+        "qadd r6, r6, r6\n"
+        "qadd r7, r7, r7\n"
+        "qadd r8, r8, r8\n"
+        "qadd r9, r9, r9\n"
+        "subs r2, r2, #1\n"
+        "bne 4b\n"
+        "b 3b\n" EDGEC_DSP_END(edgec_dsp_depthwise_any));
 
 #else
 
@@ -100,7 +111,7 @@ static void edgec_dsp_depthwise_any(const inside_window *i) {
       acc = edgec_mac(acc, *x, *w);
       w += i->channels;
     }
-    i->y[c] = (int8_t)edgec_ssat8(edgec_smmlar(acc, i->multiplier[c], i->zero_point));
+    i->y[c] = (int8_t)edgec_ssat8(edgec_smmlar(edgec_scale_up(acc, i->shift), i->multiplier[c], i->zero_point));
   }
 }
 
@@ -128,7 +139,7 @@ static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_op
   const int tall = p->kernel_w == 1;
   inside_window window = {NULL, weights, NULL, NULL, o->constant[1], o->constant[2], p->out_zero_point,
                           tall ? p->kernel_h : p->kernel_w, tall ? down : across, tall ? 1 : p->kernel_h,
-                          tall ? 0 : down - p->kernel_w * across, p->out_c};
+                          tall ? 0 : down - p->kernel_w * across, p->out_c, p->shift};
   int8_t *y = o->output[0];
   for (int32_t position = 0; position < p->out_h * p->out_w; position++) {
     const int32_t row = position / p->out_w * p->stride_h - p->pad_top;
@@ -145,7 +156,7 @@ static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_op
     }
     for (; c < p->out_c; c++) {
       const int32_t sum = edgec_wrapping_add(sum_of_channel(p, o->input[0] + c, weights + c, row, col), window.bias[c]);
-      y[c] = (int8_t)edgec_ssat8(edgec_smmlar(sum, window.multiplier[c], p->out_zero_point));
+      y[c] = (int8_t)edgec_ssat8(edgec_smmlar(edgec_scale_up(sum, p->shift), window.multiplier[c], p->out_zero_point));
     }
     y += p->out_c;
   }

@@ -23,7 +23,7 @@ typedef struct gemm {
   int32_t multiplier[2]; /* of the assembly */
   int8_t *y;             /* channel 0 of the first position */
   int32_t pitch;         /* bytes from one position to the next */
-  int32_t zero_point;
+  int32_t zero_point, shift;
   const uint32_t *columns, *columns_end;
   uintptr_t entry;       /* of the assembly */
   const int8_t *y_end;   /* y + channels of all pairs */
@@ -54,19 +54,19 @@ void edgec_dsp_unpack(uint32_t *to, const two_windows *w);
 /* 4 * words bytes of each of six pixels of a row to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums);
 
-/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, columns 20, columns_end 24, entry 28, y_end 32, weights 36. */
+/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40. */
 #define GEMM_ENTER               \
   "push {r4-r11, lr}\n"          \
-  "sub sp, sp, #40\n"            \
-  "ldmia.w r0, {r1-r10}\n"       \
-  "stmia.w sp, {r1-r10}\n"       \
-  "mov r0, r10\n"
+  "sub sp, sp, #44\n"            \
+  "ldmia.w r0, {r1-r11}\n"       \
+  "stmia.w sp, {r1-r11}\n"       \
+  "mov r0, r11\n"
 
 /* Accumulators of channel A in r6-r9, of channel B in r10-r12 and lr; weights r0, columns r1. */
 #define GEMM_START               \
   "ldmia r0!, {r2-r5}\n"         \
   "strd r4, r5, [sp]\n"          \
-  "ldr r1, [sp, #20]\n"          \
+  "ldr r1, [sp, #24]\n"          \
   "ldmia.w r1!, {r6-r9}\n"       \
   "add r10, r6, r3\n"            \
   "add r11, r7, r3\n"            \
@@ -118,8 +118,11 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
 
 /* Requantize, saturate and store eight outputs; back to label 1 while there are channels. */
 #define GEMM_FINISH              \
+  "ldrd r1, r4, [sp, #16]\n"     \
   "ldrd r2, r3, [sp]\n"          \
-  "ldr r1, [sp, #16]\n"          \
+  "cmp r4, #0\n"                 \
+  "bne.w 4f\n"                   \
+  "3:\n"                         \
   "smmlar r6, r6, r2, r1\n"      \
   "smmlar r7, r7, r2, r1\n"      \
   "smmlar r8, r8, r2, r1\n"      \
@@ -143,20 +146,32 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "ldrd r2, r3, [sp, #8]\n"      \
   "adds r4, r2, #2\n"            \
   "str r4, [sp, #8]\n"           \
-  "ldr r1, [sp, #32]\n"          \
+  "ldr r1, [sp, #36]\n"          \
   "strh r6, [r2]\n"              \
   "strh r7, [r2, r3]\n"          \
   "strh r8, [r2, r3, lsl #1]\n"  \
   "add r2, r2, r3\n"             \
   "strh r9, [r2, r3, lsl #1]\n"  \
   "cmp r4, r1\n"                 \
-  "bne 1b\n"                     \
-  "add sp, sp, #40\n"            \
-  "pop {r4-r11, pc}\n"
+  "bne.w 1b\n"                   \
+  "add sp, sp, #44\n"            \
+  "pop {r4-r11, pc}\n"           \
+  "4:\n"                         \
+  "qadd r6, r6, r6\n"            \
+  "qadd r7, r7, r7\n"            \
+  "qadd r8, r8, r8\n"            \
+  "qadd r9, r9, r9\n"            \
+  "qadd r10, r10, r10\n"         \
+  "qadd r11, r11, r11\n"         \
+  "qadd r12, r12, r12\n"         \
+  "qadd lr, lr, lr\n"            \
+  "subs r4, r4, #1\n"            \
+  "bne 4b\n"                     \
+  "b 3b\n"
 
 /* Four groups a round; the first round starts at the group that makes the last one end a round. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm) GEMM_ENTER
-        "subs r7, r7, r6\n" /* 16 + 32 * groups */
+        "subs r7, r8, r7\n" /* 16 + 32 * groups */
         "lsrs r7, r7, #5\n"
         "negs r7, r7\n"
         "and r7, r7, #3\n"
@@ -164,12 +179,12 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm) GEMM_ENTER
         "adr r9, 2f\n"
         "mla r7, r7, r8, r9\n"
         "adds r7, r7, #1\n"
-        "str r7, [sp, #28]\n"
+        "str r7, [sp, #32]\n"
         "1:\n" GEMM_START
-        "ldr pc, [sp, #28]\n"
+        "ldr pc, [sp, #32]\n"
         ".p2align 2\n"
         "2:\n" GEMM_STEP GEMM_STEP GEMM_STEP GEMM_STEP
-        "ldr r2, [sp, #24]\n"
+        "ldr r2, [sp, #28]\n"
         "cmp r1, r2\n"
         "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm));
 
@@ -179,20 +194,21 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
         PATCH_STEP(48, 56, 72, 80) PATCH_STEP(52, 60, 76, 84) PATCH_STEP(56, 64, 80, 88)
         PATCH_STEP(96, 104, 120, 128) PATCH_STEP(100, 108, 124, 132) PATCH_STEP(104, 112, 128, 136)
         "adds r1, #144\n"
-        "ldr r2, [sp, #24]\n"
+        "ldr r2, [sp, #28]\n"
         "cmp r1, r2\n"
         "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm_3x3));
 
-/* Accumulators r6 and r7, multipliers r8 and r10, y r9, y_end r11, columns_end r12, zero_point lr. */
+/* Accumulators r6 and r7, multipliers r8 and r10, y r9, y_end r11, columns_end r12, zero_point lr;
+ * frame: columns 0, shift 4. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_one)
         "push {r4-r11, lr}\n"
         "ldr r9, [r0, #8]\n"
-        "ldr lr, [r0, #16]\n"
-        "ldr r11, [r0, #32]\n"
-        "ldr r12, [r0, #24]\n"
-        "ldr r3, [r0, #20]\n"
-        "ldr r0, [r0, #36]\n"
-        "push {r3, lr}\n"
+        "ldrd lr, r4, [r0, #16]\n"
+        "ldr r11, [r0, #36]\n"
+        "ldr r12, [r0, #28]\n"
+        "ldr r3, [r0, #24]\n"
+        "ldr r0, [r0, #40]\n"
+        "push {r3, r4}\n"
         "1:\n"
         "ldr r1, [sp]\n"
         "ldmia.w r0!, {r6, r7, r8, r10}\n"
@@ -211,19 +227,27 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_one)
         "smlad r7, r5, r3, r7\n"
         "cmp r1, r12\n"
         "bne 2b\n"
+        "ldr r4, [sp, #4]\n"
+        "cbnz r4, 4f\n"
+        "3:\n"
         "smmlar r6, r6, r8, lr\n"
         "smmlar r7, r7, r10, lr\n"
         "ssat r6, #8, r6\n"
         "ssat r7, #8, r7\n"
         "strb r6, [r9], #1\n"
         "cmp r9, r11\n"
-        "beq 3f\n"
-        "strb r7, [r9], #1\n"
-        "cmp r9, r11\n"
+        "itt ne\n"
+        "strbne r7, [r9], #1\n"
+        "cmpne r9, r11\n"
         "bne 1b\n"
-        "3:\n"
-        "pop {r3, lr}\n"
-        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_gemm_one));
+        "add sp, sp, #8\n"
+        "pop {r4-r11, pc}\n"
+        "4:\n"
+        "qadd r6, r6, r6\n"
+        "qadd r7, r7, r7\n"
+        "subs r4, r4, #1\n"
+        "bne 4b\n"
+        "b 3b\n" EDGEC_DSP_END(edgec_dsp_gemm_one));
 
 /* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
 #define UNPACK_WORD(odd, next)     \
@@ -318,11 +342,14 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
 
 #else
 
+static int8_t requantized(const gemm *g, int32_t acc, uint32_t multiplier) {
+  return (int8_t)edgec_ssat8(edgec_smmlar(edgec_scale_up(acc, g->shift), (int32_t)multiplier, g->zero_point));
+}
+
 /* head: biases and multipliers of a pair. */
 static void store_block(const gemm *g, const int32_t *acc, const uint32_t *head, int8_t *y) {
   for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
-    y[(i % GEMM_POSITIONS) * g->pitch + i / GEMM_POSITIONS] =
-        (int8_t)edgec_ssat8(edgec_smmlar(acc[i], (int32_t)head[2 + i / GEMM_POSITIONS], g->zero_point));
+    y[(i % GEMM_POSITIONS) * g->pitch + i / GEMM_POSITIONS] = requantized(g, acc[i], head[2 + i / GEMM_POSITIONS]);
   }
 }
 
@@ -370,7 +397,7 @@ static void edgec_dsp_gemm_one(const gemm *g) {
       w += 2;
     }
     for (int32_t i = 0; i < 2 && y != g->y_end; i++) {
-      *y++ = (int8_t)edgec_ssat8(edgec_smmlar(acc[i], (int32_t)head[2 + i], g->zero_point));
+      *y++ = requantized(g, acc[i], head[2 + i]);
     }
   }
 }

@@ -23,7 +23,12 @@ typedef struct row_blocks {
   int32_t has_tail;
   uint32_t tail; /* the bytes behind the last whole word, padded with zeros */
   const uint32_t *weights;
+  int32_t shift; /* of the layer */
 } row_blocks;
+
+static int8_t requantized(const row_blocks *r, int32_t acc, uint32_t multiplier) {
+  return (int8_t)edgec_ssat8(edgec_smmlar(edgec_scale_up(acc, r->shift), (int32_t)multiplier, r->zero_point));
+}
 
 #if EDGEC_DSP
 
@@ -53,12 +58,13 @@ const uint32_t *edgec_dsp_dense(const row_blocks *r);
   "ssat " acc ", #8, " acc "\n"    \
   "strb " acc ", [r2, #" at "]\n"
 
-/* Frame: x 0, x_end 4, entry 8, zero_point 12, y 16, y_end 20, correction 24, has_tail 28, tail 32, weights 36. */
+/* Frame: x 0, x_end 4, entry 8, zero_point 12, y 16, y_end 20, correction 24, has_tail 28, tail 32, weights 36,
+ * shift 40. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense)
         "push {r4-r11, lr}\n"
-        "sub sp, sp, #40\n"
-        "ldmia.w r0, {r1-r10}\n"
-        "stmia.w sp, {r1-r10}\n"
+        "sub sp, sp, #44\n"
+        "ldmia.w r0, {r1-r11}\n"
+        "stmia.w sp, {r1-r11}\n"
         "mov r0, r10\n"
         "subs r2, r2, r1\n" /* 4 * words */
         "lsrs r2, r2, #2\n"
@@ -92,8 +98,11 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense)
         "beq 3f\n"
         "add r1, sp, #32\n" DENSE_STEP
         "3:\n"
-        "ldr r1, [sp, #12]\n"
-        "ldr r2, [sp, #16]\n"
+        "ldr r2, [sp, #40]\n"
+        "cmp r2, #0\n"
+        "bne.w 5f\n"
+        "4:\n"
+        "ldrd r1, r2, [sp, #12]\n"
         "ldmia r0!, {r3, r4, r5}\n"
         DENSE_FINISH("r6", "r3", "0") DENSE_FINISH("r7", "r4", "1") DENSE_FINISH("r8", "r5", "2")
         "ldmia r0!, {r3, r4, r5, r6, r7}\n"
@@ -104,8 +113,20 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense)
         "str r2, [sp, #16]\n"
         "cmp r2, r3\n"
         "bne.w 1b\n"
-        "add sp, sp, #40\n"
-        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_dense));
+        "add sp, sp, #44\n"
+        "pop {r4-r11, pc}\n"
+        "5:\n"
+        "qadd r6, r6, r6\n"
+        "qadd r7, r7, r7\n"
+        "qadd r8, r8, r8\n"
+        "qadd r9, r9, r9\n"
+        "qadd r10, r10, r10\n"
+        "qadd r11, r11, r11\n"
+        "qadd r12, r12, r12\n"
+        "qadd lr, lr, lr\n"
+        "subs r2, r2, #1\n"
+        "bne 5b\n"
+        "b 4b\n" EDGEC_DSP_END(edgec_dsp_dense));
 
 #else
 
@@ -125,7 +146,7 @@ static const uint32_t *edgec_dsp_dense(const row_blocks *r) {
       }
     }
     for (int32_t i = 0; i < BLOCK; i++) {
-      y[i] = (int8_t)edgec_ssat8(edgec_smmlar(acc[i], (int32_t)*w++, r->zero_point));
+      y[i] = requantized(r, acc[i], *w++);
     }
   }
   return w;
@@ -154,9 +175,9 @@ static void run_pairs(const row_blocks *r, const uint32_t *w, int8_t *y, int32_t
         w += 2;
       }
     }
-    y[n] = (int8_t)edgec_ssat8(edgec_smmlar(a, (int32_t)head[2], r->zero_point));
+    y[n] = requantized(r, a, head[2]);
     if (n + 1 < count) {
-      y[n + 1] = (int8_t)edgec_ssat8(edgec_smmlar(b, (int32_t)head[3], r->zero_point));
+      y[n + 1] = requantized(r, b, head[3]);
     }
   }
 }
@@ -177,6 +198,7 @@ void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operand
     r.has_tail = left != 0;
     r.tail = 0;
     r.weights = operands->constant[0];
+    r.shift = p->shift;
     memcpy(&r.tail, r.x_end, (size_t)left);
     r.correction = edgec_smlad(edgec_sxtb16(r.tail), EDGEC_EVEN_CORRECTION, 0);
     for (const int8_t *x = r.x; x != r.x_end; x += 4) {
@@ -191,7 +213,7 @@ void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operand
 static int check_dense(const void *params, const edgec_sizes *s) {
   const edgec_dense_params *const p = params;
   edgec_sizes canonical = *s;
-  if (s->param_count != sizeof *p / 4 || p->shift != 0 || !edgec_within(p->in_features, 4, 0xfffff) ||
+  if (s->param_count != sizeof *p / 4 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_features, 4, 0xfffff) ||
       !edgec_within(p->out_features, 1, 0xfffff) || s->constant[1] != 0u || s->constant[2] != 0u) {
     return 0;
   }
