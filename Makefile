@@ -13,7 +13,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build tools lint docs bench sanitize wheel clean
+.PHONY: help demo test build tools lint misra docs bench sanitize wheel clean
 
 help: ## list what make can do
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ lint: $(VENV)/ready ## ruff on Python, cppcheck on the device C
 	@$(BIN)/ruff check edgec tests examples bench scripts
 	@cppcheck --quiet --std=c99 --error-exitcode=1 --enable=warning,portability,performance --suppress=duplicateAssignExpression \
 		--inline-suppr --file-filter='*.c' -I csrc csrc/runtime csrc/kernels
+
+misra: build ## cppcheck's MISRA checks against docs/misra.md
+	@$(BIN)/python scripts/misra.py
 
 docs: build ## write the generated tables of docs/ again (a test compares them)
 	@$(BIN)/python scripts/operator_table.py

@@ -79,7 +79,7 @@ static edgec_status check_record(const edgec_model *model, const uint8_t *at, ui
     return EDGEC_ERROR_KERNEL_MISSING;
   }
 
-  edgec_sizes sizes = {{0u}, {0u}, {0u}, 0u, 0u, 0u, 0u, 0u};
+  edgec_sizes sizes = {{0u, 0u}, {0u}, {0u, 0u, 0u}, 0u, 0u, 0u, 0u, 0u};
   sizes.input_count = (uint8_t)r.input_count;
   sizes.output_count = (uint8_t)r.output_count;
   sizes.constant_count = (uint8_t)r.constant_count;

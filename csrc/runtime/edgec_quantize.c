@@ -5,7 +5,7 @@
 
 static float scale_of(edgec_port port) {
   float scale;
-  memcpy(&scale, &port.scale_bits, sizeof scale);
+  (void)memcpy(&scale, &port.scale_bits, sizeof scale);
   return scale;
 }
 

@@ -39,7 +39,7 @@ edgec_status edgec_run(const edgec_model *model) {
   for (uint32_t op = 0; op < model->op_count; op++) {
     const edgec_record r = edgec_decode_record(at);
     int32_t params[EDGEC_MAX_PARAMS];
-    edgec_operands operands = {{NULL}, {NULL}, {NULL}, NULL};
+    edgec_operands operands = {{NULL, NULL}, {NULL}, {NULL, NULL, NULL}, NULL};
     const uint8_t *pair = r.operands;
     edgec_load_params(&r, params);
     for (uint32_t i = 0; i < r.input_count; i++) {

@@ -29,6 +29,8 @@ const char *edgec_status_text(edgec_status status) {
       return "no signature, or one that was refused";
     case EDGEC_ERROR_ROLLBACK:
       return "the security counter is below the least one accepted";
+    default:
+      break;
   }
   return "unknown status";
 }

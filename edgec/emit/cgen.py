@@ -344,7 +344,7 @@ def _source(program: Program, plan: Plan, kernels: Sequence[Kernel], prefix: str
         f"void {prefix}_run(void *arena) {{",
     ]
     if calls:
-        text += ["  int8_t *const bytes = arena;", "  edgec_operands operands = {{NULL}, {NULL}, {NULL}, NULL};", "", *calls]
+        text += ["  int8_t *const bytes = arena;", "  edgec_operands operands = {{NULL, NULL}, {NULL}, {NULL, NULL, NULL}, NULL};", "", *calls]
     else:
         text.append("  (void)arena; /* every output is an input */")
     return "\n".join([*text, "}", ""])

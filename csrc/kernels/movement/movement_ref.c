@@ -39,8 +39,8 @@ void edgec_s8_concat__ref(const void *params, const edgec_operands *operands) {
   const int8_t *b = operands->input[1];
   int8_t *y = operands->output[0];
   for (int32_t i = 0; i < p->outer; i++) {
-    memcpy(y, a, (size_t)p->inner_a);
-    memcpy(y + p->inner_a, b, (size_t)p->inner_b);
+    (void)memcpy(y, a, (size_t)p->inner_a);
+    (void)memcpy(y + p->inner_a, b, (size_t)p->inner_b);
     y += p->inner_a + p->inner_b;
     a += p->inner_a;
     b += p->inner_b;
@@ -95,7 +95,7 @@ void edgec_s8_gather__ref(const void *params, const edgec_operands *operands) {
   for (int32_t i = 0; i < p->outer; i++) {
     for (int32_t k = 0; k < p->count; k++) {
       const int32_t row = edgec_within(indices[k], 0, p->size - 1) ? indices[k] : 0;
-      memcpy(y, x + row * p->inner, (size_t)p->inner);
+      (void)memcpy(y, x + row * p->inner, (size_t)p->inner);
       y += p->inner;
     }
     x += p->size * p->inner;
@@ -104,7 +104,7 @@ void edgec_s8_gather__ref(const void *params, const edgec_operands *operands) {
 
 void edgec_s8_constant__ref(const void *params, const edgec_operands *operands) {
   const edgec_constant_params *const p = params;
-  memcpy(operands->output[0], operands->constant[0], (size_t)p->count);
+  (void)memcpy(operands->output[0], operands->constant[0], (size_t)p->count);
 }
 
 const edgec_kernel edgec_s8_strided_copy__ref_kernel = {0x0b00, 0, edgec_s8_strided_copy__ref, edgec_strided_copy_check};
