@@ -104,3 +104,28 @@ def test_convolution_channels(channels, tier):
         y = b.conv(b.inputs[0], channels, kernel)
         z = b.conv(y, channels, kernel)
         check(b.program(b.add(z, y), y), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+def test_outputs_that_are_also_read(tier):
+    """One value is a graph output, twice, is read by a convolution, and would else be fused; an input is handed out as it is."""
+    b = programs.Builder("outputs", (1, 6, 6, 8), seed=4)
+    y = b.conv(b.inputs[0], 8)
+    z = b.add(b.conv(y, 8), y)
+    check(b.program(y, z, y, b.inputs[0]), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+def test_addition_of_a_value_to_itself(tier):
+    b = programs.Builder("twice", (1, 5, 5, 12), seed=5)
+    y = b.conv(b.inputs[0], 12)
+    check(b.program(b.add(y, y)), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+def test_one_value_in_many_layouts(tier):
+    """Padded for a convolution, split for a stride, flat for dense, plain for softmax and for the caller."""
+    b = programs.Builder("layouts", (1, 7, 9, 5), seed=6)
+    y = b.conv(b.inputs[0], 24)
+    outputs = [b.conv(y, 3), b.depthwise(y, (3, 3), (2, 2)), b.max_pool(y, (2, 2)), b.dense(y, 11), b.softmax(y), b.lookup(y), b.depthwise(y), y]
+    check(b.program(*outputs), tier)
