@@ -62,8 +62,15 @@ misra: build ## cppcheck's MISRA checks against docs/misra.md
 docs: build ## write the generated tables of docs/ again (a test compares them)
 	@$(BIN)/python scripts/operator_table.py
 
-bench: build ## measure accuracy, kernels and networks; results go to bench/results
-	@for script in bench/*.py; do echo "$$script"; $(BIN)/python $$script || exit 1; done
+bench: build $(VENV)/test-ready ## measure accuracy, compile cost, and sizes and instructions on emulated devices
+	@$(BIN)/python bench/accuracy.py
+	@$(BIN)/python bench/compile_cost.py
+	@$(BIN)/python bench/size.py --diff
+
+peers: build $(VENV)/test-ready ## install the peers (pip) and time this machine's kernels beside theirs
+	@$(BIN)/python -m pip install -q -e '.[bench]' --no-build-isolation -Cwheel.cmake=false -Ceditable.mode=inplace
+	@$(BIN)/python bench/kernels.py
+	@$(BIN)/python bench/models.py
 
 sanitize: build ## build with the address and undefined-behaviour sanitizers into build/sanitize
 	@cmake --preset sanitize -DPython_EXECUTABLE=$(abspath $(BIN)/python) && cmake --build --preset sanitize
