@@ -10,11 +10,8 @@ Each mutant is compiled for this machine and replayed in a child process, so tha
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import shutil
-import signal
-import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,16 +22,14 @@ import pytest
 from edgec.emit.kernels import source_folder
 from edgec.ir import interp
 from edgec.ops import OPERATORS
-from tests import native
+from tests import mutants, native
+from tests.mutants import GREEN, RED
 from tests.vectors.replay import Vector, opcodes, vectors
 
 KERNELS = source_folder() / "kernels"
 NUMERIC = re.compile(r"p->(\w*(?:zero_point|clamp|pad_|before_|after_|shift|offset|multiplier|factor|fraction|value)\w*)\b")
 SCALING = re.compile(r"multiplier(?!s)|factor")
 """Fixed-point factors: one unit is 2^-31 of a step, so these are changed by a 64th."""
-
-SECONDS = 20
-GREEN, RED = 0, 1
 
 
 @dataclass(frozen=True)
@@ -100,17 +95,17 @@ LISTED = [
 
 def found_by_pattern() -> list[Mutant]:
     """Every use of a numeric parameter in every reference kernel, off by one (factors by a 64th)."""
-    mutants = []
+    found = []
     for path in sorted(KERNELS.glob("*/*_ref.c")):
         text = path.read_text()
         for field in sorted(set(NUMERIC.findall(text))):
             uses = len(re.findall(rf"p->{field}\b", text))
             for index in range(uses):
                 change = f"p->{field} / 64" if SCALING.search(field) else "1"
-                mutants.append(
+                found.append(
                     Mutant(path.parent.name, f"{path.parent.name}/{path.name}", f"p->{field}", f"(p->{field} + {change})", index, uses)
                 )
-    return mutants
+    return found
 
 
 def mutate(mutant: Mutant, text: str) -> str:
@@ -162,23 +157,9 @@ def replay(lib: ctypes.CDLL, family: str) -> bool:
 
 
 def verdict(library: Path, family: str) -> int:
-    """GREEN or RED, found in a child process; a crash or more than SECONDS is RED."""
+    """GREEN or RED, found in a child process; a crash or a hang is RED."""
     examples(family)  # made once, before the fork
-    child = os.fork()
-    if child == 0:
-        try:
-            os._exit(GREEN if replay(ctypes.CDLL(str(library)), family) else RED)
-        finally:
-            os._exit(RED)
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return GREEN if status == 0 else RED
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return RED
+    return mutants.verdict(lambda: replay(ctypes.CDLL(str(library)), family))
 
 
 def build(family: str, folder: Path, mutant: Mutant | None = None) -> Path:

@@ -241,6 +241,7 @@ class Conv2d(_Windowed):
             yield windowed_case(self, f"conv2d_{i}", *shape, seed=i)
         yield windowed_case(self, "conv2d_shift", 6, 6, 4, 8, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=90, ratio=3.0)
         yield windowed_case(self, "conv2d_relu", 6, 6, 4, 8, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=91, clamp=(-100, 90))
+        yield windowed_case(self, "conv2d_relu_by_fours", 5, 8, 4, 6, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=93, clamp=(-70, 60))
         yield windowed_case(self, "conv2d_extreme", 5, 5, 32, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=92, extreme=True)
 
 

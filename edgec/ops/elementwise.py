@@ -67,16 +67,16 @@ class Add(Operator):
         ctx.emit("add_wide" if wide else "add", node.name, [a.tensor, b.tensor], y, attrs)
 
     def cases(self) -> Iterator[Program]:
-        ratios = [(0.5, 0.7), (0.31, 1.9), (1.0, 1.0), (0.013, 0.97), (0.8, -0.8)] if self.opcode == "add" else [(100.0, 3.0), (40.0, -41.0)]
+        ratios = [(0.5, 0.7), (0.31, 1.9), (1.0, 1.0), (0.013, 0.97), (0.8, -0.8), (0.3, 0.4)] if self.opcode == "add" else [(100.0, 3.0), (40.0, -41.0)]
         for i, (ra, rb) in enumerate(ratios):
             rng = np.random.default_rng(300 + i)
             za, zb, zy = (int(z) for z in rng.integers(-100, 100, 3))
             ma, mb, c, n, wide = numerics.add_constants(ra, rb, za, zb, zy)
             assert wide == (self.opcode == "add_wide")
             name = f"{self.opcode}_{i}"
-            shape = (1, 5, 7, 3) if i % 2 else (1, 8, 8, 16)
+            shape = (1, 1, 1, 11) if i == 5 else (1, 5, 7, 3) if i % 2 else (1, 8, 8, 16)
             attrs = {"count": int(np.prod(shape)), "multiplier_a": ma, "multiplier_b": mb, "offset": c, "shift": n}
-            attrs.update(clamp_min=zy if i % 2 else -128, clamp_max=127 if i % 3 else 120)
+            attrs.update(clamp_min=zy if i in (1, 3) else -128, clamp_max=127 if i % 3 else 120)
             tensors = [Tensor(f"{name}.{t}", shape, zero_point=z) for t, z in (("a", za), ("b", zb), ("y", zy))]
             yield single(self, name, attrs, tensors[:2], tensors[2])
 

@@ -1,0 +1,224 @@
+"""Equality must be able to fail, for the dsp and mve kernels: their portable C form with one constant changed must turn red.
+
+Found by meaning in every file of a kernel: each use of a zero_point, a clamp bound and a subtracted padding, off by one; and a
+list for roundings, saturations and limits. What the assembly does instead is in test_mutation_device.py.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgec.emit.kernels import Kernel, all_kernels, packed_constants, source_folder
+from edgec.ir import interp
+from edgec.ir.core import Program
+from edgec.ops import OPERATORS
+from tests import mutants, native
+from tests.mutants import Change, Mutant
+from tests.vectors.replay import vectors
+
+FIELDS = [
+    ("zero_point", r"\b\w+(?:->|\.)\w*zero_point\b(?!\s*=[^=])", "{0} + 1"),
+    ("clamp", r"\b\w+(?:->|\.)clamp_(?:min|max)\b", "{0} + 1"),
+    ("padding", r"(?<=- )(?<!out_w - )p->pad_(?:top|left)\b|(?<=-)p->pad_(?:top|left)\b", "{0} + 1"),
+]
+"""Looked for in every file of a kernel, and need not be in each. (The end of a loop over columns is no such place: a column less
+changes nothing where they are taken by fours.)"""
+
+ROUNDING = [("rounding", r"INT64_C\(0x80000000\)", "INT64_C(0x7fffffff)"), ("rounding", r"INT64_C\(0x80000000\)", "INT64_C(0)")]
+FIXED = [
+    ROUNDING[0],
+    ("zero_point", r"rounded \+ zero_point", "{0} - 1"),
+    ("shift", r"INT32_MAX >> shift", "INT32_MAX >> (shift + 1)"),
+    ("clamp", r"(?<=rounded \+ zero_point, )low", "{0} + 1"),
+    ("clamp", r"(?<=rounded \+ zero_point, low, )high", "{0} - 1"),
+]
+NEVER_SATURATED = [spot for spot in FIXED if spot[0] != "shift"]
+"""Averages are too small for the saturation before the layer shift."""
+SMMLAR = [
+    ROUNDING[0],
+    ("zero_point", r"\(uint32_t\)zero_point", "{0} + 1u"),
+    ("clamp", r"(?<=edgec_clamp\(value, )INT8_MIN", "{0} + 1"),
+    ("clamp", r"(?<=edgec_clamp\(value, INT8_MIN, )INT8_MAX", "{0} - 1"),
+    ("clamp", r"(?<=edgec_clamp\(y\[i\], )low", "{0} + 1"),
+    ("clamp", r"(?<=edgec_clamp\(y\[i\], low, )high", "{0} - 1"),
+]
+LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
+    ("dsp", "conv"): {
+        "dsp.h": SMMLAR,
+        "conv/conv_dsp.c": [("padding", r"\bix >= 0\b", "ix > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1")],
+        "conv/depthwise_any_dsp.h": [("padding", r"\bix < p->in_w\b", "ix < p->in_w - 1"), ("padding", r"\biy >= 0\b", "iy > 0")],
+        "conv/depthwise_dsp.h": [("padding", r"\bix == -1\b", "ix == 0"), ("padding", r"p->in_h - next - top", "{0} - 1")],
+    },
+    ("dsp", "dense"): {"dsp.h": SMMLAR},
+    ("dsp", "elementwise"): {
+        "dsp.h": [
+            ("clamp", r"(?<=edgec_half\(word, 0\), INT8_MIN, )INT8_MAX", "{0} - 1"),
+            ("clamp", r"(?<=edgec_half\(word, 1\), )INT8_MIN", "{0} + 1"),
+            ("clamp", r"(?<=edgec_clamp\(y\[i\], )low", "{0} + 1"),
+            ("clamp", r"(?<=edgec_clamp\(y\[i\], low, )high", "{0} - 1"),
+        ],
+        "elementwise/elementwise_dsp.c": [("rounding", r"\bp->offset\b(?=;\n  const int32_t shift)", "{0} + 1"), ("shift", r"(?<=>> )shift\b", "{0} + 1")],
+    },
+    ("dsp", "pooling"): {
+        "fixed.h": NEVER_SATURATED,
+        "pooling/pooling_dsp.c": [("padding", r"(?<=origin < 0 \? )0", "1"), ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1")],
+    },
+    ("mve", "conv"): {
+        "fixed.h": FIXED,
+        "conv/conv_mve.c": [
+            ("padding", r"(?<=edgec_clamp\()-x0", "{0} + 1"),
+            ("padding", r"(?<=edgec_clamp\()-y0", "{0} + 1"),
+            ("padding", r"p->in_w - x0", "{0} - 1"),
+            ("padding", r"p->in_h - y0", "{0} - 1"),
+            ("padding", r"\(size \+ pad - reach\)", "{0} + stride"),
+        ],
+        "conv/conv_mve_columns.h": [("padding", r"\bix >= p->in_w\b", "ix >= p->in_w - 1"), ("padding", r"\biy < 0\b", "iy <= 0")],
+        "conv/conv_mve_depthwise.h": [("padding", r"(?<=at_least\()-origin", "1 - origin")],
+    },
+    ("mve", "dense"): {"fixed.h": FIXED},
+    ("mve", "elementwise"): {"elementwise/elementwise_mve.c": [("rounding", r"\bp->offset\b(?=, a,)", "{0} + 1")]},
+    ("mve", "pooling"): {
+        "fixed.h": NEVER_SATURATED,
+        "pooling/pooling_mve.c": [("padding", r"(?<=top < 0 \? )0", "1"), ("padding", r"left \+ p->kernel_w", "{0} - 1")],
+    },
+}
+LIBRARIES = sorted({(k.isa, k.family) for k in all_kernels() if k.isa in ("dsp", "mve")})
+
+
+@cache
+def mutants_of(isa: str, family: str) -> tuple[Mutant, ...]:
+    folder = source_folder() / "kernels"
+    changes = []
+    for path in sorted(p for p in (folder / family).glob("*.[ch]") if isa in p.stem.split("_")):
+        text = mutants.assembly_hidden(path.read_text())
+        changes += [Change(kind, f"kernels/{family}/{path.name}", p, new) for kind, p, new in FIELDS if mutants.re.search(p, text)]
+    for file, spots in LISTED.get((isa, family), {}).items():
+        changes += [Change(kind, f"kernels/{file}", pattern, new) for kind, pattern, new in spots]
+    return tuple(m for m in mutants.mutants(changes) if m.end >= 0 or m.change.pattern not in [p for _, p, _ in FIELDS])
+
+
+ALL = [pytest.param(isa, family, m, id=f"{isa} {m}") for isa, family in LIBRARIES for m in mutants_of(isa, family)]
+
+
+@cache
+def library(isa: str, family: str, folder: Path) -> ctypes.CDLL:
+    """All mutants of a family's kernels, in their portable form."""
+    csrc, own = folder / f"{isa}_{family}" / "csrc", source_folder()
+    for part in ("runtime/*.h", "kernels/*.h", "kernels/*.inc", f"kernels/{family}/*.[ch]"):
+        for path in own.glob(part):
+            copy = csrc / path.relative_to(own)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    mutants.rewrite(csrc, mutants_of(isa, family))
+    which = csrc / "kernels" / "mutant.c"
+    which.write_text("volatile int edgec_mutant = -1;\n")
+    sources = [which, *sorted(csrc / "kernels" / f for f in {f for k in kernels_of(isa, family) for f in k.files})]
+    return ctypes.CDLL(str(native.build(sources, flags=("-O1", "-fwrapv", "-w"), csrc=csrc)))
+
+
+def kernels_of(isa: str, family: str) -> list[Kernel]:
+    return [k for k in all_kernels() if (k.isa, k.family) == (isa, family)]
+
+
+@cache
+def examples(isa: str, family: str) -> tuple[tuple[Kernel, Program, tuple[np.ndarray, ...], np.ndarray], ...]:
+    """Vectors and cases that a family's kernels run, small ones first: kernel, program, inputs, and the wanted bytes."""
+    found = []
+    for kernel in kernels_of(isa, family):
+        operator = OPERATORS[kernel.opcode]
+        for v in vectors(kernel.opcode):
+            if operator.applies(v.program.ops[0], kernel.symbol):
+                found.append((kernel, v.program, tuple(v.inputs[t].reshape(-1) for t in v.program.ops[0].inputs), v.expected))
+        for case in operator.cases():
+            if operator.applies(case.ops[0], kernel.symbol):
+                rng = np.random.default_rng(9)
+                values = {t: rng.integers(-128, 128, case.tensors[t].shape).astype(np.int8) for t in case.ops[0].inputs}
+                (wanted,) = interp.run(case, values).values()
+                found.append((kernel, case, tuple(values[t].reshape(-1) for t in case.ops[0].inputs), wanted.reshape(-1)))
+    return tuple(sorted(found, key=lambda e: e[3].size))
+
+
+@cache
+def packed(isa: str, family: str) -> tuple[tuple[np.ndarray, ...], ...]:
+    """The constants of each example as its kernel wants them, in aligned memory."""
+    result = []
+    for kernel, program, _, _ in examples(isa, family):
+        held = []
+        for value in packed_constants(program, program.ops[0], kernel):
+            memory = native.aligned(value.nbytes)
+            memory[:] = np.ascontiguousarray(value).reshape(-1).view(np.int8)
+            held.append(memory)
+        result.append(tuple(held))
+    return tuple(result)
+
+
+def replay(lib: ctypes.CDLL, isa: str, family: str) -> bool:
+    """Whether every example gives its bytes and nothing is written beside them."""
+    border = 256
+    for (kernel, program, inputs, wanted), constants in zip(examples(isa, family), packed(isa, family), strict=True):
+        (op,), operator = program.ops, OPERATORS[kernel.opcode]
+        params = np.array([op.attrs[f] for f in operator.fields], np.int32)
+        output, scratch = native.aligned(wanted.size + 2 * border), native.aligned(max(operator.scratch(op, kernel.symbol), 1))
+        output[:] = 0x5A
+        operands = native.Operands(scratch=scratch.ctypes.data)
+        held = [native.aligned(x.size) for x in inputs]
+        for i, (memory, x) in enumerate(zip(held, inputs, strict=True)):
+            memory[:] = x
+            operands.input[i] = memory.ctypes.data
+        for i, memory in enumerate(constants):
+            operands.constant[i] = memory.ctypes.data
+        operands.output[0] = output.ctypes.data + border
+        run = getattr(lib, kernel.symbol)
+        run.argtypes, run.restype = [ctypes.c_void_p, ctypes.POINTER(native.Operands)], None
+        run(params.ctypes.data, ctypes.byref(operands))
+        outside = np.concatenate([output[:border], output[border + wanted.size :]])
+        if not np.array_equal(output[border : border + wanted.size], wanted) or not (outside == 0x5A).all():
+            return False
+    return True
+
+
+def verdict(isa: str, family: str, number: int, folder: Path) -> int:
+    lib = library(isa, family, folder)
+    packed(isa, family)  # made once, before the fork
+
+    def passes() -> bool:
+        ctypes.c_int.in_dll(lib, "edgec_mutant").value = number
+        return replay(lib, isa, family)
+
+    return mutants.verdict(passes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("mutants")
+
+
+@pytest.mark.parametrize(("isa", "family"), LIBRARIES)
+def test_no_mutant_is_green(isa: str, family: str, folder: Path) -> None:
+    assert {k.symbol for k, *_ in examples(isa, family)} == {k.symbol for k in kernels_of(isa, family)}
+    assert verdict(isa, family, mutants.NONE, folder) == mutants.GREEN
+
+
+@pytest.mark.parametrize(("isa", "family", "mutant"), ALL)
+def test_mutant_turns_red(isa: str, family: str, mutant: Mutant, folder: Path) -> None:
+    mutants.must_apply(mutant)
+    assert verdict(isa, family, mutant.number, folder) == mutants.RED, f"{isa} {mutant}: nothing noticed"
+
+
+def test_every_kernel_has_mutants_of_every_kind_it_can_have() -> None:
+    for isa, family in LIBRARIES:
+        kinds = {m.change.kind for m in mutants_of(isa, family)}
+        wanted = {"rounding", "clamp"} | ({"zero_point"} if family != "elementwise" else set()) | ({"padding"} if family in ("conv", "pooling") else set())
+        assert wanted <= kinds, f"{isa} {family}: only {kinds}"
+
+
+def test_a_change_that_no_longer_applies_fails() -> None:
+    (gone,) = mutants.mutants([Change("clamp", "kernels/fixed.h", "text that is not there", "0")])
+    with pytest.raises(AssertionError, match="bring the list up to date"):
+        mutants.must_apply(gone)
