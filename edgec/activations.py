@@ -99,7 +99,10 @@ def _imported(model: Any, artifact: Artifact, shapes: Mapping[str, Any] | None) 
     given = {**{n: s for n, s in ports.items() if n in own_inputs}, **dict(shapes or {})}
     try:
         imported = importer.import_model(
-            proto, shapes=given, inputs=[] if set(ports) == own_inputs else list(ports), outputs=[] if set(outputs) == own_outputs else outputs
+            proto,
+            shapes=given,
+            inputs=[] if set(ports) == own_inputs else list(ports),
+            outputs=[] if set(outputs) == own_outputs else outputs,
         )
     except ModelError as error:
         if set(ports) <= own_inputs and set(outputs) <= own_outputs and "contradicts" not in error.what:
@@ -107,7 +110,8 @@ def _imported(model: Any, artifact: Artifact, shapes: Mapping[str, Any] | None) 
         raise ModelError(
             "the model and the artifact do not belong together",
             where=where,
-            why=f"the artifact has inputs {ports} and outputs {outputs}, the model {sorted(own_inputs)} and {sorted(own_outputs)}: {error.what}",
+            why=f"the artifact has inputs {ports} and outputs {outputs}, "
+            f"the model {sorted(own_inputs)} and {sorted(own_outputs)}: {error.what}",
             fix="pass the model that this artifact was compiled from",
         ) from None
     for value in imported.graph.inputs:
@@ -159,7 +163,12 @@ def _matching(found: list[tuple[str, View, bool, int]], artifact: Artifact) -> t
     taken: dict[str, Activation] = {}
     for name, view, scaled, repeat in found:
         tensor = tensors.get(view.tensor.name)
-        if tensor is not None and view.flattened is None and tensor.name not in taken and tensor.shape == tuple(view.shape[a] for a in view.order):
+        if (
+            tensor is not None
+            and view.flattened is None
+            and tensor.name not in taken
+            and tensor.shape == tuple(view.shape[a] for a in view.order)
+        ):
             taken[tensor.name] = Activation(name, tensor.name, view.shape, view.order, scaled, repeat)
     return tuple(taken.values())
 
@@ -170,5 +179,7 @@ def _placeholders(placement: Placement) -> dict[ir.Node, LayerWeights]:
     for node in placement.layers:
         weights, bias = weights_and_bias(node)
         zeros = np.zeros(bias.shape, np.int32)
-        made[node] = LayerWeights(np.zeros(weights.shape, np.int8), np.ones(bias.shape, np.float32), zeros, int(node.op_type == "ConvTranspose"))
+        made[node] = LayerWeights(
+            np.zeros(weights.shape, np.int8), np.ones(bias.shape, np.float32), zeros, int(node.op_type == "ConvTranspose")
+        )
     return made

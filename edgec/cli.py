@@ -61,12 +61,16 @@ def run_command(args: argparse.Namespace) -> dict[str, Any]:
         result |= outputs.as_dict()
         outputs = outputs.outputs
     if args.check:
-        result["bytes_compared_with_interpreter"] = run.compare(artifact, x, on=args.on if args.on == "qemu" else "host", engine=args.engine)
+        result["bytes_compared_with_interpreter"] = run.compare(
+            artifact, x, on=args.on if args.on == "qemu" else "host", engine=args.engine
+        )
     named = outputs if isinstance(outputs, dict) else {artifact.program.outputs[0].name: outputs}
     if args.output:
         _save(args.output, named)
         result["output"] = args.output
-    result["outputs"] = {name: {"shape": list(v.shape), "dtype": str(v.dtype), "values": v.reshape(-1)[:16].tolist()} for name, v in named.items()}
+    result["outputs"] = {
+        name: {"shape": list(v.shape), "dtype": str(v.dtype), "values": v.reshape(-1)[:16].tolist()} for name, v in named.items()
+    }
     return result
 
 
@@ -83,7 +87,13 @@ def inspect_command(args: argparse.Namespace) -> dict[str, Any] | str:
 def compare_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec compare model.onnx model.edgec --data test.npz [--labels test.npz:y]"""
     return edgec.compare(
-        args.model, args.artifact, args.data, args.labels, shapes=dict(_shape(text) for text in args.shape), layers=args.layers, progress=_progress(args)
+        args.model,
+        args.artifact,
+        args.data,
+        args.labels,
+        shapes=dict(_shape(text) for text in args.shape),
+        layers=args.layers,
+        progress=_progress(args),
     )
 
 
@@ -92,10 +102,17 @@ def report_command(args: argparse.Namespace) -> dict[str, Any]:
     _require_folders(args.output)
     artifact = edgec.load(args.artifact)
     if bool(args.model) != bool(args.data) or args.labels and not args.data:
-        raise UsageError("a comparison needs a model and data", where="--model, --data, --labels", why="errors are those of running both models on the same samples", fix="give --model and --data, or neither")
+        raise UsageError(
+            "a comparison needs a model and data",
+            where="--model, --data, --labels",
+            why="errors are those of running both models on the same samples",
+            fix="give --model and --data, or neither",
+        )
     comparison = None
     if args.model:
-        comparison = edgec.compare(args.model, artifact, args.data, args.labels, shapes=dict(_shape(text) for text in args.shape), progress=_progress(args))
+        comparison = edgec.compare(
+            args.model, artifact, args.data, args.labels, shapes=dict(_shape(text) for text in args.shape), progress=_progress(args)
+        )
     path = args.output or str(Path(args.artifact).with_suffix(".html").name)
     size = _write_page(artifact, _figures(artifact, args), comparison, path)
     return {"report": path, "bytes": size, "comparison": comparison}
@@ -127,7 +144,12 @@ def _require_folders(*paths: str | None) -> None:
     """Before minutes of work, not after."""
     for path in paths:
         if path and not Path(path).absolute().parent.is_dir():
-            raise UsageError("cannot write the file", where=path, why=f"there is no folder {Path(path).absolute().parent}", fix="name a file in a folder that exists")
+            raise UsageError(
+                "cannot write the file",
+                where=path,
+                why=f"there is no folder {Path(path).absolute().parent}",
+                fix="name a file in a folder that exists",
+            )
 
 
 def _figures(artifact: Any, args: argparse.Namespace) -> dict[str, Any]:
@@ -149,7 +171,12 @@ def _write_page(artifact: Any, figures: dict[str, Any], comparison: dict[str, An
 def _limits(args: argparse.Namespace) -> Any:
     given = {kind: getattr(args, kind) for kind in ("flash", "ram") if getattr(args, kind) is not None}
     if args.fit and given:
-        raise UsageError("limits are given twice", where="--fit, --flash, --ram", why="--fit takes the memory of the target's typical part", fix="leave out --fit, or the other two")
+        raise UsageError(
+            "limits are given twice",
+            where="--fit, --flash, --ram",
+            why="--fit takes the memory of the target's typical part",
+            fix="leave out --fit, or the other two",
+        )
     return "target" if args.fit else given or None
 
 
@@ -159,7 +186,12 @@ def _quantize_options(args: argparse.Namespace) -> dict[str, Any]:
         try:
             dense, depthwise = (float(v) for v in args.equalize.split(","))
         except ValueError:
-            raise UsageError(f"cannot read {args.equalize!r}", where="--equalize", why="it is two exponents, for dense and for depthwise readers", fix="write --equalize 0.5,1 (the default), 1,1 or 0,0") from None
+            raise UsageError(
+                f"cannot read {args.equalize!r}",
+                where="--equalize",
+                why="it is two exponents, for dense and for depthwise readers",
+                fix="write --equalize 0.5,1 (the default), 1,1 or 0,0",
+            ) from None
         chosen["equalize"] = (dense, depthwise)
     return chosen
 
@@ -195,7 +227,12 @@ def _shape(text: str) -> tuple[str, tuple[int, ...]]:
     try:
         return name, tuple(int(d) for d in dims.replace("x", ",").split(","))
     except ValueError:
-        raise UsageError(f"cannot read the shape {text!r}", where="--shape", why="it is NAME=1,3,224,224", fix="write the input's name, =, and its dimensions") from None
+        raise UsageError(
+            f"cannot read the shape {text!r}",
+            where="--shape",
+            why="it is NAME=1,3,224,224",
+            fix="write the input's name, =, and its dimensions",
+        ) from None
 
 
 def _progress(args: argparse.Namespace) -> Any:
@@ -226,7 +263,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    top = _Parser(prog="edgec", description=edgec.__doc__, epilog="Exit codes: 0 done; 2 usage; 3 model; 4 data; 5 artifact; 6 does not fit; 7 tool missing; 8 bytes differ; 9 defect; 130 interrupted.")
+    top = _Parser(
+        prog="edgec",
+        description=edgec.__doc__,
+        epilog="Exit codes: 0 done; 2 usage; 3 model; 4 data; 5 artifact; 6 does not fit; 7 tool missing; 8 bytes differ; "
+        "9 defect; 130 interrupted.",
+    )
     top.add_argument("--version", action="version", version=edgec.__version__)
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
 
@@ -247,15 +289,23 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--cut-output", action="append", default=[], metavar="TENSOR", help="cut the graph: this tensor becomes an output")
     sub.add_argument("--save-qdq", metavar="FILE", help="write the quantized model as QDQ ONNX")
     sub.add_argument("--export-c", metavar="FOLDER", help="write the network as plain C too")
-    sub.add_argument("--skip-pass", action="append", default=[], metavar="NAME", help="leave out a float pass, for example remove_constant_channels")
+    sub.add_argument(
+        "--skip-pass", action="append", default=[], metavar="NAME", help="leave out a float pass, for example remove_constant_channels"
+    )
     sub.add_argument("--flash", metavar="SIZE", help="fail where artifact and code need more, for example 256K")
     sub.add_argument("--ram", metavar="SIZE", help="fail where arena and stack need more, for example 64K")
     sub.add_argument("--fit", action="store_true", help="take the limits of the target's typical part (edgec targets)")
-    sub.add_argument("--ranges", choices=("mse", "minmax"), help="how activation ranges are chosen (default mse; minmax clips nothing that calibration saw)")
+    sub.add_argument(
+        "--ranges",
+        choices=("mse", "minmax"),
+        help="how activation ranges are chosen (default mse; minmax clips nothing that calibration saw)",
+    )
     sub.add_argument("--rounding", choices=("second_order", "nearest"), help="of weights (default second_order)")
     sub.add_argument("--equalize", metavar="DENSE,DEPTHWISE", help="exponents of channel equalization (default 0.5,1; 0,0 for none)")
     sub.add_argument("--report", metavar="FILE", help="write the figures as one HTML page too, with the ranges that calibration chose")
-    sub.add_argument("--security-counter", type=int, default=0, metavar="N", help="for the header: a device can refuse artifacts with a lower one")
+    sub.add_argument(
+        "--security-counter", type=int, default=0, metavar="N", help="for the header: a device can refuse artifacts with a lower one"
+    )
     sub.add_argument("--model-version", type=int, default=0, metavar="N", help="for the header: the version of your model")
     sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table, not from the tool chain")
     sub.add_argument("--quiet", "-q", action="store_true", help="no progress")
@@ -283,12 +333,20 @@ def parser() -> argparse.ArgumentParser:
     _comparison_arguments(sub, required=False)
     sub.add_argument("--output", "-o", metavar="FILE", help="the .html file (default: the artifact's name)")
     sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table")
-    command("targets", targets_command, console.targets_text, "List the targets: instruction set, memory, kernels, and on what each was tested.")
+    command(
+        "targets", targets_command, console.targets_text, "List the targets: instruction set, memory, kernels, and on what each was tested."
+    )
     return top
 
 
 def _comparison_arguments(sub: argparse.ArgumentParser, *, required: bool) -> None:
-    sub.add_argument("--data", "-d", required=required, metavar="FILE", help=".npy or .npz of inputs that calibration has not seen; FILE.npz:NAME takes one array")
+    sub.add_argument(
+        "--data",
+        "-d",
+        required=required,
+        metavar="FILE",
+        help=".npy or .npz of inputs that calibration has not seen; FILE.npz:NAME takes one array",
+    )
     sub.add_argument("--labels", "-l", metavar="FILE", help="true classes, one integer a sample; FILE.npz:NAME as above")
     sub.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="shape of an input with open dimensions")
     sub.add_argument("--quiet", "-q", action="store_true", help="no progress")

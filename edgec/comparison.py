@@ -84,7 +84,11 @@ def compare(
         "outputs": outputs.rows(),
         "layer_samples": 0 if layer_by_layer is None else layer_by_layer.seen,
     }
-    return found | (layer_by_layer.result() if layer_by_layer is not None else {"layers": [], "worst": [], "histograms": {}, "not_compared": [op.name for op in artifact.program.ops]})
+    return found | (
+        layer_by_layer.result()
+        if layer_by_layer is not None
+        else {"layers": [], "worst": [], "histograms": {}, "not_compared": [op.name for op in artifact.program.ops]}
+    )
 
 
 def wilson(hits: int, n: int, z: float = 1.959964) -> list[float]:
@@ -109,7 +113,9 @@ class _Outputs:
                 why=f"the outputs have shapes {[p.shape for p in self.ports]}; a class vector has one axis longer than 1",
                 fix="leave labels out",
             )
-        self.sums = {p.name: dict.fromkeys(("n", "signal", "noise", "largest", "same", "float", "int8", "lost", "gained"), 0.0) for p in self.ports}
+        self.sums = {
+            p.name: dict.fromkeys(("n", "signal", "noise", "largest", "same", "float", "int8", "lost", "gained"), 0.0) for p in self.ports
+        }
 
     def add(self, batch: dict[str, np.ndarray], wanted: dict[str, np.ndarray], index: int) -> None:
         got = self.artifact.run(batch)
@@ -128,7 +134,12 @@ class _Outputs:
                 sums["same"] += int((a == b).sum())
                 if self.truth is not None:
                     y = self.truth[index : index + len(rows)]
-                    for name, right in (("float", a == y), ("int8", b == y), ("lost", (a == y) & (b != y)), ("gained", (a != y) & (b == y))):
+                    for name, right in (
+                        ("float", a == y),
+                        ("int8", b == y),
+                        ("lost", (a == y) & (b != y)),
+                        ("gained", (a != y) & (b == y)),
+                    ):
                         sums[name] += int(right.sum())
 
     def rows(self) -> list[dict[str, Any]]:
@@ -139,7 +150,9 @@ class _Outputs:
             tensor = self.artifact.program.tensors[port.tensor]
             row: dict[str, Any] = {
                 "name": port.name,
-                "sqnr_db": round(float(np.clip(10 * np.log10(max(s["signal"], 1e-300) / s["noise"]), -200, 200)), 2) if s["noise"] else 200.0,
+                "sqnr_db": round(float(np.clip(10 * np.log10(max(s["signal"], 1e-300) / s["noise"]), -200, 200)), 2)
+                if s["noise"]
+                else 200.0,
                 "largest_error": s["largest"],
                 "largest_error_steps": round(s["largest"] / tensor.scale, 2),
             }
@@ -267,7 +280,10 @@ def _with_float(samples: Samples, reference: Reference) -> Iterator[tuple[dict[s
         count = len(next(iter(batch.values())))
         results = [run({name: array[i] for name, array in batch.items()}) for i in range(count)]
         wanted = {name: np.stack([r[name] for r in results]) for name in results[0]}
-        yield {name: array.reshape(count, *(s[1:] if (s := samples.shapes[name])[:1] == (1,) else s)) for name, array in batch.items()}, wanted
+        yield (
+            {name: array.reshape(count, *(s[1:] if (s := samples.shapes[name])[:1] == (1,) else s)) for name, array in batch.items()},
+            wanted,
+        )
 
 
 def _samples(data: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[Samples, int]:
@@ -298,4 +314,6 @@ def _labels(labels: Any, total: int) -> np.ndarray:
 
 
 def _labels_differ(labels: int, samples: str) -> DataError:
-    return DataError("labels and data differ in length", where="labels", why=f"{labels} labels for {samples} samples", fix="give one label a sample")
+    return DataError(
+        "labels and data differ in length", where="labels", why=f"{labels} labels for {samples} samples", fix="give one label a sample"
+    )

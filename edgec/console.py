@@ -12,8 +12,9 @@ from typing import Any
 
 NARROW, WIDE, PIPED = 80, 140, 120
 FIGURES = (
-    ("macs", ""), ("arena_bytes", "arena"), ("stack_bytes", "stack_source"), ("ram_bytes", "ram"), ("weights_bytes", ""), ("artifact_bytes", ""),
-    ("code_bytes", "code_source"), ("flash_bytes", "flash"), ("instructions", "instructions_source"), ("estimated_ms", "estimated_ms_source"),
+    ("macs", ""), ("arena_bytes", "arena"), ("stack_bytes", "stack_source"), ("ram_bytes", "ram"), ("weights_bytes", ""),
+    ("artifact_bytes", ""), ("code_bytes", "code_source"), ("flash_bytes", "flash"), ("instructions", "instructions_source"),
+    ("estimated_ms", "estimated_ms_source"),
 )  # fmt: skip
 
 
@@ -31,19 +32,36 @@ def inspect_text(report: Mapping[str, Any]) -> str:
     rows = [(key, _cell(report[key]), _source(report, key, kind)) for key, kind in FIGURES if key in report]
     if report.get("cycles"):
         rows.insert(-1, ("cycles", _cell(report["cycles"]), report["cycles_source"]))
-    rows += [("calibration", str(report["calibration"]), "" if report["accuracy"] != "unverified" else "noise, not data: accuracy is unverified")]
+    rows += [
+        ("calibration", str(report["calibration"]), "" if report["accuracy"] != "unverified" else "noise, not data: accuracy is unverified")
+    ]
     lines += _figures(rows)
     left = [f"{side} the network: {', '.join(names)}" for side, names in report["left_to_caller"].items() if names]
     if left:
         lines += ["", "left to the caller", *(line for text in left for line in _wrapped(text, "  "))]
     for side in ("inputs", "outputs"):
-        rows = [[p["name"], _cell(p["shape"]), _cell(p["bytes"]), f"{p['scale']:.8g}", str(p["zero_point"]), p["layout"]] for p in report[side]]
+        rows = [
+            [p["name"], _cell(p["shape"]), _cell(p["bytes"]), f"{p['scale']:.8g}", str(p["zero_point"]), p["layout"]] for p in report[side]
+        ]
         lines += ["", side, *columns(["name", "shape", "bytes", "scale", "zero_point", "layout"], rows, right={2, 3, 4})]
     rows = [
-        [layer["name"], layer["opcode"], kernel_variant(layer), _cell(layer["output_shape"]), _cell(layer["macs"]), _cell(layer["weights_bytes"]), _cell(layer["output_bytes"]), _cell(layer["scratch_bytes"])]
+        [
+            layer["name"],
+            layer["opcode"],
+            kernel_variant(layer),
+            _cell(layer["output_shape"]),
+            _cell(layer["macs"]),
+            _cell(layer["weights_bytes"]),
+            _cell(layer["output_bytes"]),
+            _cell(layer["scratch_bytes"]),
+        ]
         for layer in report["layers"]
     ]
-    lines += ["", "layers, in order of execution", *columns(["name", "opcode", "kernel", "output", "MACs", "weights", "output", "scratch"], rows, right={4, 5, 6, 7})]
+    lines += [
+        "",
+        "layers, in order of execution",
+        *columns(["name", "opcode", "kernel", "output", "MACs", "weights", "output", "scratch"], rows, right={4, 5, 6, 7}),
+    ]
     return "\n".join(lines)
 
 
@@ -56,13 +74,21 @@ def run_text(result: Mapping[str, Any]) -> str:
         rows = [
             ("instructions", _cell(result["instructions"]), result["instructions_source"]),
             ("stack_bytes", _cell(result["stack_bytes"]), f"measured; never more than {result['stack_bound']:,} by the call graph"),
-            ("code_bytes", _cell(result["code_bytes"]), f"linked: {'runtime' if result['engine'] == 'runtime' else 'generated C'} and kernels; weights and parameters {result['model_bytes']:,} more"),
+            (
+                "code_bytes",
+                _cell(result["code_bytes"]),
+                f"linked: {'runtime' if result['engine'] == 'runtime' else 'generated C'} and kernels; "
+                f"weights and parameters {result['model_bytes']:,} more",
+            ),
             ("arena_bytes", _cell(result["arena_bytes"]), "exact" + ("; one byte less was refused" if result["arena_refused"] else "")),
         ]
     if "bytes_compared_with_interpreter" in result:
         rows.append(("checked", _cell(result["bytes_compared_with_interpreter"]), "output bytes, all equal to the interpreter's"))
     lines += ["", *_figures(rows)] if rows else []
-    rows = [[name, _cell(o["shape"]), o["dtype"], " ".join(_cell(v) for v in o["values"][:10]) + (" …" if _size(o["shape"]) > 10 else "")] for name, o in result["outputs"].items()]
+    rows = [
+        [name, _cell(o["shape"]), o["dtype"], " ".join(_cell(v) for v in o["values"][:10]) + (" …" if _size(o["shape"]) > 10 else "")]
+        for name, o in result["outputs"].items()
+    ]
     lines += ["", *columns(["output", "shape", "type", "values"], rows, shorten=3)]
     if "output" in result:
         lines.append(f"written to {result['output']}")
@@ -87,16 +113,34 @@ def compare_text(result: Mapping[str, Any]) -> str:
     lines += _wrapped(f"compared with {result['reference']}", "")
     for o in result["outputs"]:
         rows = [("SQNR", f"{o['sqnr_db']:.1f} dB", f"largest error {o['largest_error']:.4g}, {o['largest_error_steps']:g} steps")]
-        for name, key in (("same class as float", "agreement"), ("accuracy of float", "float_accuracy"), ("accuracy of int8", "int8_accuracy")):
+        for name, key in (
+            ("same class as float", "agreement"),
+            ("accuracy of float", "float_accuracy"),
+            ("accuracy of int8", "int8_accuracy"),
+        ):
             if key in o:
                 low, high = o[f"{key}_interval"]
                 rows.append((name, f"{o[key]:.2f} %", f"95 % interval {low:.2f} to {high:.2f} %"))
         if "right_only_in_float" in o:
-            rows.append(("changed", str(o["right_only_in_float"] + o["right_only_in_int8"]), f"{o['right_only_in_float']} right only in float, {o['right_only_in_int8']} only in int8"))
+            rows.append(
+                (
+                    "changed",
+                    str(o["right_only_in_float"] + o["right_only_in_int8"]),
+                    f"{o['right_only_in_float']} right only in float, {o['right_only_in_int8']} only in int8",
+                )
+            )
         lines += ["", f"output {o['name']}", *_figures(rows)]
     if result["layers"]:
         rows = [
-            [r["name"], r["opcode"], f"{r['sqnr_db']:.1f}", f"{100 * r['clipped']:.2g}", _cell(r["levels_used"]), f"{r['channel_spread']:.1f}", f"{r['dead_channels']}/{r['channels']}"]
+            [
+                r["name"],
+                r["opcode"],
+                f"{r['sqnr_db']:.1f}",
+                f"{100 * r['clipped']:.2g}",
+                _cell(r["levels_used"]),
+                f"{r['channel_spread']:.1f}",
+                f"{r['dead_channels']}/{r['channels']}",
+            ]
             for r in result["layers"]
         ]
         head = ["layer", "opcode", "SQNR dB", "clipped %", "levels", "spread", "dead"]
@@ -104,7 +148,8 @@ def compare_text(result: Mapping[str, Any]) -> str:
     if result["worst"]:
         lines += ["", "where most of the noise comes in"]
         for i, w in enumerate(result["worst"], 1):
-            lines.append(f"  {i}. {middle(w['name'], 60)} ({w['opcode']}): {w['cause']}, {100 * w['share_of_noise']:.0f} % of the noise, {w['sqnr_db']:.1f} dB")
+            share = f"{100 * w['share_of_noise']:.0f} % of the noise, {w['sqnr_db']:.1f} dB"
+            lines.append(f"  {i}. {middle(w['name'], 60)} ({w['opcode']}): {w['cause']}, {share}")
             lines += [*_wrapped(w["why"], "     "), *_wrapped(f"→ {w['help']}", "     ")]
     if result["not_compared"]:
         lines += ["", *_wrapped(f"not compared, without a counterpart in the model given: {', '.join(result['not_compared'])}", "")]
@@ -137,7 +182,9 @@ def middle(text: str, room: int) -> str:
     return f"{text[:head]}…{text[-(room - 1 - head) :]}" if room > 2 else text[:room]
 
 
-def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int] = frozenset(), shorten: int = 0, indent: str = "  ") -> list[str]:  # type: ignore[assignment]
+def columns(
+    head: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[int] = frozenset(), shorten: int = 0, indent: str = "  "
+) -> list[str]:  # type: ignore[assignment]
     """A table within the width; column `shorten` gives way where it is too wide."""
     cells = [list(head), *map(list, rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
@@ -147,7 +194,9 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: set[in
     lines = []
     for row in cells:
         row[shorten] = middle(row[shorten], widths[shorten])
-        lines.append(indent + "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip())
+        lines.append(
+            indent + "  ".join(c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        )
     return lines
 
 
@@ -168,7 +217,11 @@ def _source(report: Mapping[str, Any], key: str, kind: str) -> str:
         saved = report["macs_source"] - report["macs"]
         return f"exact; the model has {report['macs_source']:,}" if saved else "exact"
     if kind == "arena":
-        return "exact, and proven smallest for this order" if report["arena_bytes"] == report["arena_lower_bound"] else f"exact; at least {report['arena_lower_bound']:,} proven"
+        return (
+            "exact, and proven smallest for this order"
+            if report["arena_bytes"] == report["arena_lower_bound"]
+            else f"exact; at least {report['arena_lower_bound']:,} proven"
+        )
     if kind == "ram":
         return f"arena + stack{' (bound by the call graph)' if 'stack_bound_bytes' in report else ''}"
     if kind == "flash":
@@ -177,7 +230,9 @@ def _source(report: Mapping[str, Any], key: str, kind: str) -> str:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, width(), initial_indent=indent, subsequent_indent=indent + ("  " if text.startswith("→") else ""), break_long_words=False)
+    return textwrap.wrap(
+        text, width(), initial_indent=indent, subsequent_indent=indent + ("  " if text.startswith("→") else ""), break_long_words=False
+    )
 
 
 def _size(shape: Sequence[int]) -> int:

@@ -156,7 +156,8 @@ def read_array(path: str | os.PathLike, argument: str, preferred: Sequence[str] 
             return loaded[chosen]
     except (ValueError, OSError, EOFError, KeyError) as error:
         raise bad("cannot read the data", f"{error}", "save it with numpy.save or numpy.savez") from None
-    raise bad(f"no array {name!r} in the file" if name else "it is not clear which array to take", f"the file has {', '.join(files)}", f"name one: {text}:{files[0] if files else 'x'}")
+    what = f"no array {name!r} in the file" if name else "it is not clear which array to take"
+    raise bad(what, f"the file has {', '.join(files)}", f"name one: {text}:{files[0] if files else 'x'}")
 
 
 class _Spool:

@@ -142,7 +142,9 @@ def _row(name: str, opcode: str, value: str, found: TensorStatistics, before: fl
     }
 
 
-def worst_layers(program: Program, rows: list[dict[str, Any]], statistics: dict[str, TensorStatistics], facts: dict[str, Any], most: int = 5) -> list[dict[str, Any]]:
+def worst_layers(
+    program: Program, rows: list[dict[str, Any]], statistics: dict[str, TensorStatistics], facts: dict[str, Any], most: int = 5
+) -> list[dict[str, Any]]:
     """The layers that add most noise to what they read, each with its likely cause and what helps.
 
     facts: the manifest, for what was tried already.
@@ -158,7 +160,7 @@ def worst_layers(program: Program, rows: list[dict[str, Any]], statistics: dict[
             continue
         found.append(
             {
-                "name": row["name"], "opcode": row["opcode"], "sqnr_db": row["sqnr_db"], "share_of_noise": round(row["added_noise"] / total, 3),
+                **{key: row[key] for key in ("name", "opcode", "sqnr_db")}, "share_of_noise": round(row["added_noise"] / total, 3),
                 "cause": cause.cause, "why": cause.why, "help": cause.help,
             }
         )  # fmt: skip
@@ -171,32 +173,70 @@ def _cause(row: dict[str, Any], s: TensorStatistics, weighted: bool, facts: dict
     elsewhere = str(facts["calibration"]).startswith("none")
     seen = f"values reach {row['seen'][0]:.4g} … {row['seen'][1]:.4g}, the range is {s.low:.4g} … {s.high:.4g}"
     if shares["clipped"] > 0.4:
-        how = "in the tool that quantized the model, widen this tensor's range" if elsewhere else (
-            "add samples like these to --calibration; if they are in it already, --ranges minmax keeps all that calibration saw"
+        how = (
+            "in the tool that quantized the model, widen this tensor's range"
+            if elsewhere
+            else ("add samples like these to --calibration; if they are in it already, --ranges minmax keeps all that calibration saw")
         )
-        return Cause("range clipped", f"{100 * row['clipped']:.2g} % of the values are clipped and make {100 * shares['clipped']:.0f} % of the noise; {seen}", how)
+        return Cause(
+            "range clipped",
+            f"{100 * row['clipped']:.2g} % of the values are clipped and make {100 * shares['clipped']:.0f} % of the noise; {seen}",
+            how,
+        )
     if shares["dead"] > 0.4:
-        how = "do not skip remove_constant_channels" if "remove_constant_channels" in facts.get("skip_passes", []) else (
-            "prune these channels in training: they cost work and carry nothing"
+        how = (
+            "do not skip remove_constant_channels"
+            if "remove_constant_channels" in facts.get("skip_passes", [])
+            else ("prune these channels in training: they cost work and carry nothing")
         )
-        return Cause("dead channels", f"{row['dead_channels']} of {row['channels']} channels never change, and make {100 * shares['dead']:.0f} % of the noise", how)
+        return Cause(
+            "dead channels",
+            f"{row['dead_channels']} of {row['channels']} channels never change, and make {100 * shares['dead']:.0f} % of the noise",
+            how,
+        )
     few = row["levels_used"] <= LEVELS // 8
     if shares["rounding"] > 0.25 or few:
         if few or row["levels_used"] <= LEVELS // 4:
-            how = "choose this tensor's range from data like this" if elsewhere else "calibrate with data like this, and without outliers (--ranges mse is the default)"
+            how = (
+                "choose this tensor's range from data like this"
+                if elsewhere
+                else "calibrate with data like this, and without outliers (--ranges mse is the default)"
+            )
             return Cause("too few steps used", f"{row['levels_used']} of {LEVELS} levels occur; {seen}", how)
         if s.spread >= WIDE_SPREAD:
             kept = any(r["name"] == "equalization" and r["kept"] for r in facts.get("quantization", {}).get("rungs", []))
-            how = "--equalize 1,1 evens channels out further" if kept else "--equalize 1,1 evens channels out; calibrate with more samples, so that it is kept"
-            why = f"the largest channel reaches {s.spread:.0f} times as far as a typical one, which has {LEVELS / s.spread:.0f} of {LEVELS} levels"
-            return Cause("channel spread", why, how if not elsewhere else "equalize channels before quantizing, or let edgec quantize the float model")
-        return Cause("rounding to int8", f"{100 * shares['rounding']:.0f} % of the noise is what 8 bits cost any tensor of this range", "nothing is wrong here; where it is too much, --cut-output at this tensor leaves what follows to float code")
+            how = (
+                "--equalize 1,1 evens channels out further"
+                if kept
+                else "--equalize 1,1 evens channels out; calibrate with more samples, so that it is kept"
+            )
+            levels = f"{LEVELS / s.spread:.0f} of {LEVELS} levels"
+            why = f"the largest channel reaches {s.spread:.0f} times as far as a typical one, which has {levels}"
+            return Cause(
+                "channel spread",
+                why,
+                how if not elsewhere else "equalize channels before quantizing, or let edgec quantize the float model",
+            )
+        return Cause(
+            "rounding to int8",
+            f"{100 * shares['rounding']:.0f} % of the noise is what 8 bits cost any tensor of this range",
+            "nothing is wrong here; where it is too much, --cut-output at this tensor leaves what follows to float code",
+        )
     if weighted:
         samples = facts.get("quantization", {}).get("samples")
-        how = "quantization-aware training, or let edgec quantize the float model" if elsewhere else (
-            f"more calibration samples (there were {samples}): rounding of weights is fitted to them; then quantization-aware training"
+        how = (
+            "quantization-aware training, or let edgec quantize the float model"
+            if elsewhere
+            else (
+                f"more calibration samples (there were {samples}): rounding of weights is fitted to them; then quantization-aware training"
+            )
         )
-        return Cause("rounding of weights", f"its input has {_db(row['input_sqnr_db'])}, its output {_db(row['sqnr_db'])}: range and steps do not explain it, so weights do, or errors that add up", how)
+        return Cause(
+            "rounding of weights",
+            f"its input has {_db(row['input_sqnr_db'])}, its output {_db(row['sqnr_db'])}: range and steps do not explain it, "
+            "so weights do, or errors that add up",
+            how,
+        )
     return None
 
 

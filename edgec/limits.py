@@ -29,7 +29,12 @@ def parse_size(size: int | str, where: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KM]?I?B?)\s*", str(size).upper())
     if found is None or found[2] not in UNITS or isinstance(size, bool):
-        raise UsageError(f"cannot read the size {size!r}", where=where, why="a size is a number of bytes, or one with K or M (1024, 1024²)", fix="write, for example, 262144, 256K or 1M")
+        raise UsageError(
+            f"cannot read the size {size!r}",
+            where=where,
+            why="a size is a number of bytes, or one with K or M (1024, 1024²)",
+            fix="write, for example, 262144, 256K or 1M",
+        )
     return int(float(found[1]) * UNITS[found[2]])
 
 
@@ -64,7 +69,8 @@ def check_limits(artifact: Artifact, limits: Mapping[str, int], *, measure: bool
         missing = figures["flash_bytes"] - limits["flash"]
         over.append(f"flash by {missing:,} bytes")
         parts.append(
-            f"flash: {figures['flash_bytes']:,} needed ({figures['artifact_bytes']:,} artifact + {figures['code_bytes']:,} code, {_short(figures['code_source'])}), "
+            f"flash: {figures['flash_bytes']:,} needed ({figures['artifact_bytes']:,} artifact + {figures['code_bytes']:,} code, "
+            f"{_short(figures['code_source'])}), "
             f"{limits['flash']:,} given; {_largest_weights(artifact)}"
         )
         fixes.append("flash: " + _flash_help(artifact, missing, figures["code_bytes"], limits["flash"]))
@@ -73,7 +79,8 @@ def check_limits(artifact: Artifact, limits: Mapping[str, int], *, measure: bool
         over.append(f"RAM by {missing:,} bytes")
         stack = figures["ram_bytes"] - figures["arena_bytes"]
         parts.append(
-            f"RAM: {figures['ram_bytes']:,} needed ({figures['arena_bytes']:,} arena + {stack:,} stack, {_short(figures['stack_source'])}), "
+            f"RAM: {figures['ram_bytes']:,} needed ({figures['arena_bytes']:,} arena + {stack:,} stack, "
+            f"{_short(figures['stack_source'])}), "
             f"{limits['ram']:,} given; the arena is decided by {_peak(artifact)}"
         )
         fixes.append("RAM: " + _ram_help(artifact, limits["ram"] - stack))
@@ -100,10 +107,16 @@ def _largest_weights(artifact: Artifact) -> str:
 
 def _flash_help(artifact: Artifact, missing: int, code: int, limit: int) -> str:
     if code > limit:
-        return f"code alone needs {code:,} bytes: export generated C (--export-c), which leaves out loader and file format, or take a part with more flash"
+        return (
+            f"code alone needs {code:,} bytes: export generated C (--export-c), which leaves out loader and file format, "
+            "or take a part with more flash"
+        )
     weights = sum(c.data.nbytes for c in artifact.program.constants.values())
     if missing < weights:
-        return f"take {missing:,} bytes ({100 * missing / weights:.0f} %) out of the weights: fewer channels in the layers named; generated C (--export-c) needs less code than the artifact runtime"
+        return (
+            f"take {missing:,} bytes ({100 * missing / weights:.0f} %) out of the weights: fewer channels in the layers named; "
+            "generated C (--export-c) needs less code than the artifact runtime"
+        )
     return "a smaller network, or a part with more flash"
 
 
@@ -126,6 +139,9 @@ def _ram_help(artifact: Artifact, arena: int) -> str:
     plan = explain(program, artifact.kernels, artifact.plan)
     steps = [("the input", 0)] + [(op.name, i + 1) for i, op in enumerate(program.ops)]
     above = [name for name, i in steps if plan.steps[i] > arena]
-    where = f"; {len(above)} step{'s' if len(above) > 1 else ''} need more than the {arena:,} bytes left for the arena: {', '.join(above[:4])}{' …' if len(above) > 4 else ''}" if above else ""
+    where = ""
+    if above:
+        listed = ", ".join(above[:4]) + (" …" if len(above) > 4 else "")
+        where = f"; {len(above)} step{'s' if len(above) > 1 else ''} need more than the {arena:,} bytes left for the arena: {listed}"
     bound = "; the plan is proven smallest for this order" if plan.arena_bytes == plan.lower_bound else ""
     return f"a smaller input, an earlier stride, or fewer channels at that step{where}{bound}"

@@ -100,7 +100,8 @@ def _time(artifact: Artifact, figures: Mapping[str, Any], measure: bool) -> dict
     timing = artifact.target.timing
     if measure and artifact.target.name == "host":
         try:
-            return {"estimated_ms": round(1e3 * artifact.benchmark(50)["median"], 4), "estimated_ms_source": "measured: median of 50 inferences on this machine, one thread"}
+            median = round(1e3 * artifact.benchmark(50)["median"], 4)
+            return {"estimated_ms": median, "estimated_ms_source": "measured: median of 50 inferences on this machine, one thread"}
         except ImportError:
             pass
     clock, cycles = timing.get("clock_hz"), timing.get("cycles_per_instruction")

@@ -76,7 +76,11 @@ def test_layers_are_what_onnx_runtime_says(digits):
     signal = noise = 0.0
     for x in net.samples[:30]:
         f = run({artifact.program.inputs[0].name: x[None]})[logits.name].astype(np.float64)
-        values = {t: v for _, out in interp.steps(artifact.program, {artifact.program.inputs[0].tensor: artifact.quantize_input(x)}) for t, v in out.items()}
+        values = {
+            t: v
+            for _, out in interp.steps(artifact.program, {artifact.program.inputs[0].tensor: artifact.quantize_input(x)})
+            for t, v in out.items()
+        }
         q = (logits.logical(values[logits.tensor]).astype(np.float64) - t.zero_point) * t.scale
         signal, noise = signal + np.square(f).sum(), noise + np.square(f - q).sum()
     row = next(r for r in result["layers"] if r["value"] == logits.name)
@@ -127,7 +131,8 @@ def statistics(values: np.ndarray, scale: float, noise: float = 0.0) -> TensorSt
 
 def cause_of(s: TensorStatistics, weighted: bool = True) -> str | None:
     row = {
-        "clipped": s.clipped / s.count, "seen": [s.histogram.low, s.histogram.high], "dead_channels": int(s.dead.sum()), "channels": s.signal.size,
+        "clipped": s.clipped / s.count, "seen": [s.histogram.low, s.histogram.high],
+        "dead_channels": int(s.dead.sum()), "channels": s.signal.size,
         "levels_used": s.q_high - s.q_low + 1, "input_sqnr_db": 50.0, "sqnr_db": s.sqnr_db, "value": "v", "added_noise": s.noise_ratio,
     }  # fmt: skip
     found = _cause(row, s, weighted, {"calibration": "data"})

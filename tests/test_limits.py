@@ -15,7 +15,8 @@ DATA = str(ROOT / "examples" / "digits" / "digits.npz")
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("262144", 262144), (5, 5), ("256K", 262144), ("256KiB", 262144), ("64 kb", 65536), ("1M", 1 << 20), ("0.5MiB", 1 << 19), ("16B", 16)]
+    ("text", "size"),
+    [("262144", 262144), (5, 5), ("256K", 262144), ("256KiB", 262144), ("64 kb", 65536), ("1M", 1 << 20), ("0.5MiB", 1 << 19), ("16B", 16)],
 )
 def test_sizes(text, size):
     assert parse_size(text, "x") == size
@@ -87,7 +88,20 @@ def test_targets_name_their_estimates(capsys):
     assert cli.main(["targets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["targets"]
     design = (ROOT / "docs" / "DESIGN.md").read_text()
-    assert {"host", "generic-c", "cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "cortex-m85", "cortex-a", "riscv32", "riscv64"} <= set(rows)
+    assert {
+        "host",
+        "generic-c",
+        "cortex-m0",
+        "cortex-m3",
+        "cortex-m4",
+        "cortex-m7",
+        "cortex-m33",
+        "cortex-m55",
+        "cortex-m85",
+        "cortex-a",
+        "riscv32",
+        "riscv64",
+    } <= set(rows)
     for name, row in rows.items():
         assert row["clock_hz"] > 0 and 0 < row["cycles_per_instruction"] < 4, name
         assert row["kernels"]["ref"] > 10 and set(row["kernels"]) == set(row["isa"]) and row["tested_on"], name

@@ -32,7 +32,9 @@ def page():
 
 def text_of(page: str) -> str:
     root = ElementTree.fromstring(page)
-    return " ".join(" ".join(t.split()) for e in root.iter() if e.tag not in ("style", "script") for t in (e.text or "", e.tail or "") if t.strip())
+    return " ".join(
+        " ".join(t.split()) for e in root.iter() if e.tag not in ("style", "script") for t in (e.text or "", e.tail or "") if t.strip()
+    )
 
 
 def test_well_formed_as_xml_and_as_html(page):
@@ -58,7 +60,11 @@ def test_well_formed_as_xml_and_as_html(page):
 
 def test_nothing_is_loaded_from_elsewhere(page):
     html = page[3]
-    assert "http:" not in html and "https:" not in html and "//" not in re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.S)
+    assert (
+        "http:" not in html
+        and "https:" not in html
+        and "//" not in re.sub(r'<script type="application/json".*?</script>', "", html, flags=re.S)
+    )
     root = ElementTree.fromstring(html)
     for element in root.iter():
         assert element.tag not in ("link", "img", "iframe", "object", "embed", "image", "use")
@@ -76,7 +82,13 @@ def test_all_layers_are_there_with_their_figures(page):
     errors = {r["name"]: r["sqnr_db"] for r in comparison["layers"]}
     for row, layer in zip(rows, figures["layers"], strict=True):
         said = " ".join([*row.itertext(), *(e.attrib["title"] for e in row.iter() if "title" in e.attrib)])
-        for value in (layer["name"], layer["opcode"], layer["kernel"], "×".join(map(str, layer["output_shape"])), f"{layer['output_bytes']:,}"):
+        for value in (
+            layer["name"],
+            layer["opcode"],
+            layer["kernel"],
+            "×".join(map(str, layer["output_shape"])),
+            f"{layer['output_bytes']:,}",
+        ):
             assert value in said
         for key in ("macs", "weights_bytes"):
             assert not layer[key] or f"{layer[key]:,}" in said
@@ -96,7 +108,9 @@ def test_numbers_are_those_of_the_report(page):
     for w in comparison["worst"]:
         assert w["cause"] in said and w["help"] in said
     data = json.loads(re.search(r'id="figures">(.*?)</script>', html, re.S)[1])
-    assert data["report"] == json.loads(json.dumps(figures)) and data["comparison"]["outputs"] == json.loads(json.dumps(comparison["outputs"]))
+    assert data["report"] == json.loads(json.dumps(figures)) and data["comparison"]["outputs"] == json.loads(
+        json.dumps(comparison["outputs"])
+    )
 
 
 def test_after_compiling_histograms_are_those_of_the_calibration(page):

@@ -81,15 +81,17 @@ def histogram(h: Mapping[str, Any]) -> str:
     span = (right - left) or 1.0
     x_of = lambda v: (v - left) / span * width  # noqa: E731
     tallest = math.log1p(max(counts, default=0)) or 1.0
-    parts = [f'<rect class="range" x="{x_of(h["low"]):.1f}" y="4" width="{max(x_of(h["high"]) - x_of(h["low"]), 1):.1f}" height="{base - 4}"/>', '<g class="bars">']
+    parts = [
+        f'<rect class="range" x="{x_of(h["low"]):.1f}" y="4" width="{max(x_of(h["high"]) - x_of(h["low"]), 1):.1f}" height="{base - 4}"/>',
+        '<g class="bars">',
+    ]
     for a, b, n in zip(edges, edges[1:], counts, strict=False):
         if n:
             tall = max(math.log1p(n) / tallest * (base - 10), 1.0)
             outside = not h["low"] <= (a + b) / 2 <= h["high"]
-            parts.append(
-                f'<rect{" class=" + chr(34) + "out" + chr(34) if outside else ""} x="{x_of(a):.2f}" y="{base - tall:.1f}" width="{max(x_of(b) - x_of(a) - 0.4, 0.8):.2f}" height="{tall:.1f}">'
-                f"<title>{n:,} values from {a:.4g} to {b:.4g}</title></rect>"
-            )
+            css, x, wide = ' class="out"' if outside else "", x_of(a), max(x_of(b) - x_of(a) - 0.4, 0.8)
+            about = f"<title>{n:,} values from {a:.4g} to {b:.4g}</title>"
+            parts.append(f'<rect{css} x="{x:.2f}" y="{base - tall:.1f}" width="{wide:.2f}" height="{tall:.1f}">{about}</rect>')
     parts.append("</g>")
     for edge in (h["low"], h["high"]):
         x = min(max(x_of(edge), 0.7), width - 0.7)
@@ -97,7 +99,9 @@ def histogram(h: Mapping[str, Any]) -> str:
     parts.append(f'<line class="axis" x1="0" x2="{width}" y1="{base}" y2="{base}"/>')
     parts.append(f'<text x="0" y="{height - 6}">{left:.4g}</text><text x="{width}" y="{height - 6}" text-anchor="end">{right:.4g}</text>')
     if left < 0 < right and 0.12 < -left / span < 0.88:
-        parts.append(f'<line class="axis" x1="{x_of(0):.1f}" x2="{x_of(0):.1f}" y1="{base}" y2="{base + 4}"/><text x="{x_of(0):.1f}" y="{height - 6}" text-anchor="middle">0</text>')
+        x = x_of(0)
+        parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 4}"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle">0</text>')
     return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="histogram">{"".join(parts)}</svg>'
 
 
@@ -106,10 +110,11 @@ def interval(value: float, low: float, high: float, start: float, css: str, widt
     span = max(100 - start, 1e-9)
     x_of = lambda v: 6 + (max(v, start) - start) / span * (width - 12)  # noqa: E731
     about = escape(f"{value:g} %, 95 % interval {low:g} to {high:g}")
+    thick = 'stroke-width="4" stroke-linecap="round"'
     return (
-        f'<svg width="{width:g}" height="20" viewBox="0 0 {width:g} 20" class="{css}" role="img" aria-label="{about}"><title>{about}</title>'
-        f'<line x1="6" x2="{width - 6}" y1="10" y2="10" stroke="var(--track)" stroke-width="4" stroke-linecap="round"/>'
-        f'<line x1="{x_of(low):.1f}" x2="{x_of(high):.1f}" y1="10" y2="10" stroke="currentColor" stroke-width="4" stroke-linecap="round" opacity=".45"/>'
+        f'<svg width="{width:g}" height="20" viewBox="0 0 {width:g} 20" class="{css}" role="img"><title>{about}</title>'
+        f'<line x1="6" x2="{width - 6}" y1="10" y2="10" stroke="var(--track)" {thick}/>'
+        f'<line x1="{x_of(low):.1f}" x2="{x_of(high):.1f}" y1="10" y2="10" stroke="currentColor" {thick} opacity=".45"/>'
         f'<circle cx="{x_of(value):.1f}" cy="10" r="5" fill="currentColor"/></svg>'
     )
 
@@ -117,4 +122,8 @@ def interval(value: float, low: float, high: float, start: float, css: str, widt
 def split_bar(parts: Sequence[tuple[float, str]]) -> str:
     """A thin bar cut into (size, colour)."""
     total = sum(size for size, _ in parts) or 1
-    return '<div class="split">' + "".join(f'<i style="width:{100 * size / total:.2f}%;background:{colour}"></i>' for size, colour in parts if size) + "</div>"
+    return (
+        '<div class="split">'
+        + "".join(f'<i style="width:{100 * size / total:.2f}%;background:{colour}"></i>' for size, colour in parts if size)
+        + "</div>"
+    )

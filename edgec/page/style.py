@@ -2,13 +2,18 @@
 
 CSS = """
 :root { color-scheme: light dark;
-  --bg: #f6f7f9; --panel: #ffffff; --ink: #16202c; --soft: #5b6876; --line: #dfe4ea; --track: #eef1f5; --accent: #2563a8; --accent-soft: #cfe0f3;
-  --good: #1f8a5b; --fair: #3a7ca5; --warn: #b7791f; --bad: #b3261e; --second: #2a9d8f; --third: #e0a030; --hist: #6f93b8; --clip: #c9423a; --shadow: 0 1px 2px rgba(16,24,40,.06), 0 4px 14px rgba(16,24,40,.05); }
+  --bg: #f6f7f9; --panel: #ffffff; --ink: #16202c; --soft: #5b6876; --line: #dfe4ea; --track: #eef1f5; --accent: #2563a8;
+  --accent-soft: #cfe0f3;
+  --good: #1f8a5b; --fair: #3a7ca5; --warn: #b7791f; --bad: #b3261e; --second: #2a9d8f; --third: #e0a030; --hist: #6f93b8;
+  --clip: #c9423a; --shadow: 0 1px 2px rgba(16,24,40,.06), 0 4px 14px rgba(16,24,40,.05); }
 @media (prefers-color-scheme: dark) { :root {
-  --bg: #10151b; --panel: #181f28; --ink: #e6ebf1; --soft: #98a6b5; --line: #2a3440; --track: #222b36; --accent: #6aa9e9; --accent-soft: #24405e;
-  --good: #4cc38a; --fair: #6bb3d8; --warn: #e0a94a; --bad: #f0766d; --second: #43b8a6; --third: #e0a94a; --hist: #5b80a8; --clip: #ef7a72; --shadow: none; } }
+  --bg: #10151b; --panel: #181f28; --ink: #e6ebf1; --soft: #98a6b5; --line: #2a3440; --track: #222b36; --accent: #6aa9e9;
+  --accent-soft: #24405e;
+  --good: #4cc38a; --fair: #6bb3d8; --warn: #e0a94a; --bad: #f0766d; --second: #43b8a6; --third: #e0a94a; --hist: #5b80a8;
+  --clip: #ef7a72; --shadow: none; } }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+body { margin: 0; background: var(--bg); color: var(--ink);
+  font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
 main { max-width: 1180px; margin: 0 auto; padding: 32px 24px 72px; }
 header { margin-bottom: 22px; }
 .brand { color: var(--accent); font-weight: 700; letter-spacing: .04em; font-size: 13px; }
@@ -16,7 +21,8 @@ h1 { font-size: 32px; line-height: 1.15; margin: 2px 0 6px; overflow-wrap: anywh
 h2 { font-size: 20px; margin: 0 0 4px; }
 p.lead, .note { color: var(--soft); margin: 0 0 14px; }
 .chips { display: flex; flex-wrap: wrap; gap: 8px; margin-top: 10px; }
-.chip { border: 1px solid var(--line); background: var(--panel); border-radius: 999px; padding: 2px 12px; font-size: 13px; color: var(--soft); }
+.chip { border: 1px solid var(--line); background: var(--panel); border-radius: 999px; padding: 2px 12px; font-size: 13px;
+  color: var(--soft); }
 .chip b { color: var(--ink); font-weight: 600; }
 .chip.bad { border-color: var(--bad); color: var(--bad); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(300px, 1fr)); gap: 14px; margin-bottom: 26px; }
@@ -34,7 +40,8 @@ p.lead, .note { color: var(--soft); margin: 0 0 14px; }
 section { padding: 22px 24px; margin-bottom: 22px; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-size: 12px; font-weight: 600; color: var(--soft); padding: 6px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { text-align: left; font-size: 12px; font-weight: 600; color: var(--soft); padding: 6px 10px; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
 td { padding: 7px 10px; border-bottom: 1px solid var(--line); vertical-align: middle; }
 tr:last-child td { border-bottom: 0; }
 .num { text-align: right; white-space: nowrap; }
@@ -49,7 +56,8 @@ td.rail svg { display: block; }
 .bar { height: 5px; border-radius: 3px; background: var(--track); margin-top: 3px; overflow: hidden; }
 .bar i { display: block; height: 100%; border-radius: 3px; background: var(--accent); }
 .good { color: var(--good); } .fair { color: var(--fair); } .warn { color: var(--warn); } .bad { color: var(--bad); }
-i.good { background: var(--good); } i.fair { background: var(--fair); } i.warn { background: var(--warn); } i.bad { background: var(--bad); }
+i.good { background: var(--good); } i.fair { background: var(--fair); } i.warn { background: var(--warn);
+  } i.bad { background: var(--bad); }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(310px, 1fr)); gap: 12px; margin-top: 12px; }
 .card { border: 1px solid var(--line); border-left: 4px solid var(--warn); border-radius: 10px; padding: 12px 14px; }
 .card h3 { margin: 0; font-size: 15px; overflow-wrap: anywhere; }
@@ -60,7 +68,8 @@ i.good { background: var(--good); } i.fair { background: var(--fair); } i.warn {
 .hist { border: 1px solid var(--line); border-radius: 10px; padding: 10px 12px 8px; min-width: 0; }
 .hist svg { display: block; width: 100%; height: auto; margin: 6px 0 4px; }
 .hist .bars rect { fill: var(--hist); } .hist .bars rect.out { fill: var(--clip); }
-.hist .range { fill: var(--accent-soft); opacity: .55; } .hist .edge { stroke: var(--accent); stroke-width: 1.4; } .hist .axis { stroke: var(--line); }
+.hist .range { fill: var(--accent-soft); opacity: .55; } .hist .edge { stroke: var(--accent); stroke-width: 1.4;
+  } .hist .axis { stroke: var(--line); }
 .hist text { fill: var(--soft); font-size: 10px; }
 .plan svg { display: block; width: 100%; height: auto; min-width: 720px; }
 .plan svg > rect[fill="#ffffff"] { fill: none; }
@@ -76,6 +85,7 @@ dl.figures { display: grid; grid-template-columns: minmax(150px, max-content) 1f
 dl.figures dt { color: var(--soft); } dl.figures dd { margin: 0; overflow-wrap: anywhere; }
 footer { color: var(--soft); font-size: 12.5px; }
 code { font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-@media (max-width: 640px) { main { padding: 18px 12px 48px; } section { padding: 16px 14px; } h1 { font-size: 25px; } dl.figures { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { main { padding: 18px 12px 48px; } section { padding: 16px 14px; } h1 { font-size: 25px;
+  } dl.figures { grid-template-columns: 1fr; } }
 @media print { body { background: #fff; } section, .tile { break-inside: avoid; box-shadow: none; } }
 """
