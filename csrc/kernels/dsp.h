@@ -13,9 +13,13 @@
 #ifndef EDGEC_DSP_H
 #define EDGEC_DSP_H
 
-#include <string.h>
+#include <stddef.h>
 
 #include "fixed.h"
+
+/* As C99 declares them: there need not be a string.h. */
+void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
+void *memset(void *to, int value, size_t bytes);
 
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && defined(__GNUC__) && !defined(EDGEC_DSP_PORTABLE)
 #if __ARM_ARCH_PROFILE == 'M'
@@ -37,6 +41,10 @@ static inline uint32_t edgec_load_word(const void *at) {
 }
 
 #if EDGEC_DSP
+
+#if defined(__clang__) /* C99's limit is of strings in objects; text for the assembler is none */
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
 
 /* A function in assembly at file scope: a section of its own, so that the linker drops it where nothing calls it. */
 #define EDGEC_DSP_BEGIN(name)                                                                           \

@@ -48,7 +48,7 @@ const uint32_t *edgec_dsp_dense(const row_blocks *r);
 #define DENSE_STEP               \
   "ldr.w r2, [r1], #4\n"         \
   "rev16.w r3, r2\n"             \
-  "sxtb16.w r2, r2\n"            \
+  "sxtb16 r2, r2\n"            \
   "eor.w r3, r3, #0x00800080\n"  \
   "eor.w r3, r3, #0xff00ff00\n"  \
   DENSE_TWO("r6", "r7") DENSE_TWO("r8", "r9") DENSE_TWO("r10", "r11") DENSE_TWO("r12", "lr")
