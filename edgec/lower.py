@@ -325,7 +325,6 @@ class Lowering:
         lower_table(self, last, self.views[region.source], *region.functions(self.constant))
 
     def _quantize(self, node: ir.Node) -> None:
-        value = node.inputs[0]
         scale, zero_point = self.quantization(node)
         view = self.activation(node, 0)
         if (view.tensor.scale, view.tensor.zero_point) != (scale, zero_point):

@@ -8,8 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from edgec.files import write_file
-from tests import onnx_nodes
+from edgec.files import write_file  # noqa: E402
+from tests import onnx_nodes  # noqa: E402
 
 HEAD = """# ONNX backend node tests
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from edgec import device, targets
-from edgec.device import firmware, qemu
 from edgec.device import cache as store
+from edgec.device import firmware, qemu
 from edgec.device.toolchain import Toolchain
-from edgec.errors import ToolError
 from tests.models import compiled, network
 
 # body → cycles of one repetition. r4 holds the address of a word that holds its own address, r5 is 0, r6 is r4 + 1, r7 is

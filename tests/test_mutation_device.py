@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from edgec import plan, targets
-from edgec.device import runner
 from edgec.device import cache as store
+from edgec.device import runner
 from edgec.device.toolchain import Object, Toolchain
 from edgec.emit.artifact import encode
 from edgec.emit.kernels import all_kernels, select, source_folder

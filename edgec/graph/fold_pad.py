@@ -6,8 +6,20 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.graph.edit import (
-    bypass, constant, count, has_static_shape, integer, ints, is_op, number, pads_of, set_integer, set_ints, shape_of,
-    sole_consumer, string,
+    bypass,
+    constant,
+    count,
+    has_static_shape,
+    integer,
+    ints,
+    is_op,
+    number,
+    pads_of,
+    set_integer,
+    set_ints,
+    shape_of,
+    sole_consumer,
+    string,
 )  # fmt: skip
 
 

@@ -6,8 +6,19 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.graph.edit import (
-    add_constant, bypass, can_bypass, constant, count, drop_if_unused, has_static_shape, integer, is_op, number,
-    set_constant_input, shape_of, sole_consumer,
+    add_constant,
+    bypass,
+    can_bypass,
+    constant,
+    count,
+    drop_if_unused,
+    has_static_shape,
+    integer,
+    is_op,
+    number,
+    set_constant_input,
+    shape_of,
+    sole_consumer,
 )  # fmt: skip
 
 

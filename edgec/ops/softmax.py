@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgec import numerics
-from edgec.ir.core import Op, Program, Tensor
+from edgec.ir.core import Program, Tensor
 from edgec.ops.base import Operator, single
 
 
