@@ -1,5 +1,5 @@
-/* dense, the reference: one row, one output feature at a time. */
-#include "../fixed.h"
+/* dense, the reference: one row, two output features at a time. */
+#include "../dot.h"
 #include "dense.h"
 
 void edgec_s8_dense__ref(const void *params, const edgec_operands *operands);
@@ -13,12 +13,16 @@ void edgec_s8_dense__ref(const void *params, const edgec_operands *operands) {
 
   for (int32_t row = 0; row < p->rows; row++) {
     const int8_t *w = operands->constant[0];
-    for (int32_t n = 0; n < p->out_features; n++) {
-      int32_t acc = bias[n];
-      for (int32_t k = 0; k < p->in_features; k++) {
-        acc = edgec_mac(acc, x[k], *w++);
+    for (int32_t n = 0; n < p->out_features; n += 2) {
+      const int last = n + 1 == p->out_features;
+      const int8_t *const second = last ? w : w + p->in_features;
+      const edgec_pair start = {bias[n], bias[last ? n : n + 1]};
+      const edgec_pair acc = edgec_dot(x, w, second, p->in_features, start);
+      *y++ = edgec_requantize(acc.a, multiplier[n], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+      if (!last) {
+        *y++ = edgec_requantize(acc.b, multiplier[n + 1], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
       }
-      *y++ = edgec_requantize(acc, multiplier[n], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+      w = second + p->in_features;
     }
     x += p->in_features;
   }
