@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import mmap
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -16,6 +17,7 @@ import pytest
 from edgec import device, plan, targets
 from edgec.emit import artifact as format_
 from edgec.emit.kernels import Kernel, all_kernels, packed_constants, source_folder
+from edgec.errors import ToolError
 from edgec.ir import interp
 from edgec.ir.core import Op, Program, Tensor
 from edgec.ops import OPERATORS
@@ -313,3 +315,56 @@ def test_assembly_gives_the_interpreters_bytes_in_overlapping_buffers(engine: st
         np.testing.assert_array_equal(result.rows[case.outputs[0].name], wanted, case.name)
     if engine == "c":
         assert 0 < result.stack_bytes <= result.stack_bound
+
+
+MUTANTS = [  # file under csrc/kernels, text, its replacement, which occurrence: one constant of the arithmetic or of the geometry each
+    ("conv/conv_mve_pairs.h", "vqrdmlash.s32 q0, q2, r0", "vqdmlash.s32 q0, q2, r0", 0),
+    ("conv/conv_mve_pairs.h", "vqrdmlash.s32 q1, q2, r0", "vqdmlash.s32 q1, q2, r0", 0),
+    ("conv/conv_mve_pairs.h", "vqmovnb.s16 q0, q0", "nop", 0),
+    ("conv/conv_mve_pairs.h", "vmax.s16 q0, q0, q1", "nop", 0),
+    ("conv/conv_mve_pairs.h", "vmin.s16 q0, q0, q2", "nop", 0),
+    ("conv/conv_mve_pairs.h", "vqshl.s32 q1, r2", "nop", 0),
+    ("conv/conv_mve_pairs.h", "vctp.16 r11", "vctp.8 r11", 0),
+    ("conv/conv_mve_columns.h", "p->in_zero_point", "0", 0),
+    ("conv/conv_mve_columns.h", "[zero] \"r\"(p->in_zero_point)", "[zero] \"r\"(0)", 0),
+    ("conv/conv_mve_columns.h", "edgec_mve_fill(to, p->in_zero_point, s->window)", "edgec_mve_fill(to, 0, s->window)", 0),
+    ("conv/conv_mve.c", "s->job.zero_point = p->out_zero_point", "s->job.zero_point = p->out_zero_point + 1", 0),
+    ("conv/conv_mve.c", "(right - ox) / 2 * 2", "(right - ox + 1) / 2 * 2", 0),
+    ("conv/conv_mve_patches.h", "vqrdmlash.s32 q5, q7, r9", "vqdmlash.s32 q5, q7, r9", 0),
+    ("conv/conv_mve_patches.h", "vqrdmlash.s32 q4, q7, r9", "vqdmlash.s32 q4, q7, r9", 0),
+    ("conv/conv_mve_patches.h", "vmin.s16 q5, q5, q6", "nop", 0),
+    ("conv/conv_mve_patches.h", "vqshl.s32 q4, r0", "nop", 0),
+    ("conv/conv_mve_depthwise.h", "edgec_mve_fill(plane, p->in_zero_point,", "edgec_mve_fill(plane, 0,", 0),
+    ("conv/conv_mve_depthwise.h", "job->zero_point = p->out_zero_point", "job->zero_point = p->out_zero_point - 1", 0),
+    ("dense/dense_mve.c", "vqrdmlash.s32 q1, q3, r0", "vqdmlash.s32 q1, q3, r0", 0),
+    ("dense/dense_mve.c", "vmax.s16 q0, q0, q6", "nop", 0),
+    ("dense/dense_mve.c", "vqshl.s32 q0, r8", "nop", 0),
+    ("elementwise/elementwise_mve.c", "vmin.s8 q0, q0, q1", "nop", 0),
+    ("elementwise/elementwise_mve.c", "{p->offset,", "{p->offset + 2048,", 0),
+    ("pooling/pooling_mve.c", "-w->rows * w->columns * p->in_zero_point", "-w->rows * p->in_zero_point", 0),
+    ("pooling/pooling_mve.c", "vqrdmlash.s32 q2, q3, %[x]", "vqdmlash.s32 q2, q3, %[x]", 0),
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m[0].split('/')[1]}: {m[1]}")
+def test_a_changed_constant_is_noticed(mutant: tuple[str, str, str, int], tmp_path, monkeypatch, needs_target) -> None:
+    """Equality must be able to fail: with one constant of the kernels changed, some case gives other bytes on the device."""
+    needs_target("cortex-m55")
+    file, old, new, index = mutant
+    shutil.copytree(source_folder(), tmp_path / "csrc")
+    source = tmp_path / "csrc" / "kernels" / file
+    parts = source.read_text().split(old)
+    assert len(parts) > index + 1, "the list must follow the code"
+    source.write_text(old.join(parts[: index + 1]) + new + old.join(parts[index + 1 :]))
+    for module in ("edgec.device.firmware", "edgec.device.toolchain", "edgec.device.qemu"):
+        monkeypatch.setattr(f"{module}.source_folder", lambda: tmp_path / "csrc")
+    program, data = overlapping(cases(), "helium")
+    samples = {case.name: inputs_of(case, 0) for case in cases()}
+    rows = {port.name: samples[case.name][i][None] for case in cases() for i, port in enumerate(case.inputs)}
+    try:
+        result = device.run(data, rows, target=M55, measure=False, timeout=60)
+    except ToolError as error:
+        assert "firmware" in error.what, error  # a fault or bytes outside the arena are noticed too; a mutant that does not build is none
+        return
+    assert any((result.rows[case.outputs[0].name][0] != golden(case, samples[case.name])).any() for case in cases())
