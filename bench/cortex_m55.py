@@ -2,7 +2,7 @@
 
 Every layer shape of the five MLPerf Tiny networks as an operator of its own, generated C, one warm run, counted exactly under
 QEMU (-M mps3-an547 -icount shift=6,sleep=off) and compared with the interpreter. Weights are random, which the counts do not
-depend on. Whole networks: bench/devices.py --targets cortex-m55. Instructions are not cycles: a Helium instruction takes
+depend on. Whole networks: `python bench/size.py --targets cortex-m55`. Instructions are not cycles: a Helium instruction takes
 about two on an M55.
 """
 
