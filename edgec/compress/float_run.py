@@ -21,12 +21,16 @@ def _session(model: ir.Model, plain: bool) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options, ["CPUExecutionProvider"])
     except Exception as error:  # its exception types are not public
-        raise ModelError(
-            "ONNX Runtime, which calibration uses, cannot run the model",
-            where=f"model {model.graph.name}",
-            why=str(error).strip().splitlines()[0],
-            fix="change the operator it names, or quantize the model elsewhere and compile the QDQ model",
-        ) from None
+        raise _cannot_run(error, model.graph.name) from None
+
+
+def _cannot_run(error: Exception, name: str | None) -> ModelError:
+    return ModelError(
+        "ONNX Runtime, which calibration uses, cannot run the model",
+        where=f"model or node {name}",
+        why=str(error).strip().splitlines()[0],
+        fix="change the operator it names, or quantize the model elsewhere and compile the QDQ model",
+    )
 
 
 class ModelRunner:
@@ -50,13 +54,18 @@ class ModelRunner:
 
     def __call__(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """sample: input name → float32 array of the model's shape. Returns name → array for the observed values."""
-        return dict(zip(self.names, self.session.run(self.names, dict(sample)), strict=True))
+        try:
+            results = self.session.run(self.names, dict(sample))
+        except Exception as error:  # a rule that depends on sizes, such as a reflection beyond the input
+            raise _cannot_run(error, self.session.get_modelmeta().graph_name) from None
+        return dict(zip(self.names, results, strict=True))
 
 
 class NodeRunner:
     """One node as a model of its own. Weights and bias of a layer are inputs, so that they can change between runs."""
 
     def __init__(self, node: ir.Node, opset: int, variable: Sequence[int] = ()) -> None:
+        self.name = node.name
         values: dict[ir.Value, ir.Value] = {}
         initializers, inputs = [], []
         self.fed: list[int] = []
@@ -81,4 +90,7 @@ class NodeRunner:
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """arrays: one for each fed input, in order. Returns all outputs."""
-        return self.session.run(None, {f"x{i}": a for i, a in zip(self.fed, arrays, strict=True)})
+        try:
+            return self.session.run(None, {f"x{i}": a for i, a in zip(self.fed, arrays, strict=True)})
+        except Exception as error:  # ONNX Runtime gives some result another shape than ONNX's rules
+            raise _cannot_run(error, self.name) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -13,6 +15,7 @@ from edgec.graph.edit import (
     count,
     drop_if_unused,
     has_static_shape,
+    insert,
     integer,
     is_op,
     number,
@@ -23,7 +26,7 @@ from edgec.graph.edit import (
 
 
 def fuse_matmul_add(model: ir.Model) -> ir.Model:
-    """Rank-2 MatMul by a constant and every Gemm by a constant become Gemm(alpha=1, beta=1, transA=0, transB=1) with a bias of rank 1.
+    """MatMul by a constant matrix and every Gemm by a constant become Gemm(alpha=1, beta=1, transA=0, transB=1) with a bias of rank 1.
 
     Precondition: static shapes. Postcondition: a dense layer with constant weights [out_features, in_features] is a Gemm in
     this one form; an Add of a constant bias behind it is part of it.
@@ -44,10 +47,13 @@ def fuse_matmul_add(model: ir.Model) -> ir.Model:
 def _from_matmul(node: ir.Node) -> int:
     x, w = node.inputs
     weights = constant(w)
-    if weights is None or weights.ndim != 2 or not has_static_shape(x) or len(shape_of(x)) != 2:
+    if weights is None or weights.ndim != 2 or not has_static_shape(x) or len(shape_of(x)) < 2:
         return 0
     graph, old = node.graph, node.outputs[0]
     assert isinstance(graph, ir.Graph)
+    if len(shape_of(x)) > 2:
+        _as_rows(graph, node, weights)
+        return 1
     transposed = add_constant(graph, f"{w.name}.transposed", np.ascontiguousarray(weights.T))
     gemm = ir.node("Gemm", [x, transposed], {"transB": 1}, name=node.name)
     result = gemm.outputs[0]
@@ -59,6 +65,24 @@ def _from_matmul(node: ir.Node) -> int:
     result.name = name
     drop_if_unused(graph, w)
     return 1
+
+
+def _as_rows(graph: ir.Graph, node: ir.Node, weights: np.ndarray) -> None:
+    """A product of a tensor of any rank as one of its rows, between two reshapes; a constant bias behind it goes along."""
+    inner, features = weights.shape
+    rows = math.prod(shape_of(node.inputs[0])[:-1])
+    name, shape = node.outputs[0].name, shape_of(node.outputs[0])
+    add = sole_consumer(node.outputs[0])
+    other = None if not is_op(add, "Add") else constant(add.inputs[1 if add.inputs[0] is node.outputs[0] else 0])
+    takes = other is not None and other.shape in ((), (1,), (features,)) and can_bypass(add, node.outputs[0])
+    bias = np.broadcast_to(other, (features,)) if takes else np.zeros(features)
+    flat = insert(graph, node, "Reshape", [node.inputs[0], add_constant(graph, f"{name}.rows", np.array([rows, inner]))], {}, (rows, inner))
+    parts = [add_constant(graph, f"{name}.{part}", a.astype(np.float32)) for part, a in (("weights", np.ascontiguousarray(weights.T)), ("bias", bias))]
+    product = insert(graph, node, "Gemm", [flat, *parts], {"transB": 1}, (rows, features))
+    result = insert(graph, node, "Reshape", [product, add_constant(graph, f"{name}.shape", np.array(shape))], {}, shape)
+    bypass(node, result)
+    if takes:
+        bypass(add, result)
 
 
 def _normalize(node: ir.Node) -> None:
