@@ -4,28 +4,34 @@
 
 namespace {
 
-// As multiply(), for MR pairs of neighbouring positions and up to half a register of channels: one position in each half.
+// As multiply(), for MR pairs of neighbouring positions and up to half a register of channels: each position has half a register
+// to itself until all of K is done.
 template <int MR> EDGEC_INLINE void multiply_pairs(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, V (&acc)[MR][1]) {
   const uint8_t *x[MR];
+  Simd::Half first[MR], second[MR];
   const uint8_t *w = c.weights;
   unroll<MR>([&](auto m) EDGEC_LAMBDA {
     x[m] = input + in_offset[2 * m];
-    acc[m][0] = Simd::load(c.bias);
+    first[m] = second[m] = Simd::load_half(c.bias);
   });
   for (int32_t s = 0; s < c.segments; s++) {
     const uint8_t *const end = w + c.segment_dwords * Simd::bytes;
     intptr_t at = c.segment_offset[s], next = at + c.pair_bytes;
     do {
-      const V weights = Simd::load(w);
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot(acc[m][0], Simd::broadcast_halves(x[m] + at, x[m] + next), weights); });
+      const Simd::Half weights = Simd::load_half(w);
+      unroll<MR>([&](auto m) EDGEC_LAMBDA {
+        Simd::dot_half(first[m], Simd::broadcast_half(x[m] + at), weights);
+        Simd::dot_half(second[m], Simd::broadcast_half(x[m] + next), weights);
+      });
       at += 4;
       next += 4;
       w += Simd::bytes;
     } while (w != end);
   }
+  unroll<MR>([&](auto m) EDGEC_LAMBDA { acc[m][0] = Simd::join_halves(first[m], second[m]); });
 }
 
-// Two neighbouring positions a register: for up to lanes / 2 channels.
+// Two neighbouring positions a register of results: for up to lanes / 2 channels.
 template <int MR> __attribute__((noinline)) void conv_pairs(const void *params, uint8_t *const *operands) {
   const edgec_host_conv &c = *static_cast<const edgec_host_conv *>(params);
   const Epilogue e(c.q);

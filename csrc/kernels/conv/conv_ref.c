@@ -42,7 +42,8 @@ static edgec_pair conv_row(const edgec_conv2d_params *p, const int8_t *row, int3
                            edgec_pair acc) {
   const int32_t depth = p->in_c / p->groups;
   const int contiguous = p->dilation_w == 1 && p->groups == 1;
-  for (int32_t kx = 0; kx < p->kernel_w;) {
+  int32_t kx = 0;
+  while (kx < p->kernel_w) {
     const int outside = kx < h.first || kx >= h.last;
     const int32_t run = outside || !contiguous ? 1 : h.last - kx;
     acc = outside ? padded(w, second, depth, p->in_zero_point, acc)
@@ -72,9 +73,14 @@ void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
       const int8_t *w = operands->constant[0];
       const int8_t *x = operands->input[0]; /* first channel of the group of oc */
       int32_t left_in_group = out_per_group;
-      for (int32_t oc = 0; oc < p->out_c;) {
-        const int32_t count = left_in_group > 1 ? 2 : 1;
-        const int32_t second = count > 1 ? window : 0;
+      int32_t oc = 0;
+      while (oc < p->out_c) {
+        int32_t count = 1;
+        int32_t second = 0;
+        if (left_in_group > 1) {
+          count = 2;
+          second = window;
+        }
         edgec_pair acc = {bias[oc], bias[oc + count - 1]};
         for (int32_t ky = 0; ky < p->kernel_h; ky++) {
           acc = ky < v.first || ky >= v.last
@@ -154,8 +160,12 @@ void edgec_s8_depthwise_conv2d__ref(const void *params, const edgec_operands *op
       const taps h = taps_inside(x0, p->dilation_w, p->kernel_w, p->in_w);
       const int inside = v.last - v.first == p->kernel_h && h.last - h.first == p->kernel_w;
       const int8_t *const window = operands->input[0] + (y0 * p->in_w + x0) * p->in_c;
-      for (int32_t channel = 0; channel < p->out_c;) {
-        const int32_t count = per_input == 1 && p->out_c - channel > 1 ? 2 : 1;
+      int32_t channel = 0;
+      while (channel < p->out_c) {
+        int32_t count = 1;
+        if (per_input == 1 && p->out_c - channel > 1) {
+          count = 2;
+        }
         const int32_t oc = backwards ? p->out_c - count - channel : channel; /* the first of one or two */
         const int32_t ic = per_input == 1 ? oc : oc / per_input;
         const int8_t *const w = (const int8_t *)operands->constant[0] + oc;

@@ -42,7 +42,13 @@ EDGEC_INLINE void convert_bytes(uint8_t *to, const uint8_t *from, int32_t count,
   for (; at + Simd::bytes <= count; at += Simd::bytes) {
     Simd::store(to + at, Simd::bit_xor(Simd::load(from + at), flip));
   }
-  if (at < count) {
+  if (at == count) {
+    return;
+  }
+  if (count >= Simd::bytes) {  // the last register overlaps the one before it
+    at = count - Simd::bytes;
+    Simd::store(to + at, Simd::bit_xor(Simd::load(from + at), flip));
+  } else {
     Simd::store_head(to + at, Simd::bit_xor(Simd::load_head(from + at, count - at), flip), count - at);
   }
 }

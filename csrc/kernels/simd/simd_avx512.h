@@ -29,13 +29,17 @@ struct Simd {
     __builtin_memcpy(&dword, p, 4);
     return _mm512_set1_epi32(dword);
   }
-  // The dword at `low` in the lower half of the lanes, the one at `high` in the upper.
-  EDGEC_INLINE static V broadcast_halves(const void *low, const void *high) {
-    int32_t a, b;
-    __builtin_memcpy(&a, low, 4);
-    __builtin_memcpy(&b, high, 4);  // two 32-byte loads a cycle, but one of 64 bytes
-    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set1_epi32(a)), _mm256_set1_epi32(b), 1);
+  // Half a register: two 32-byte broadcasts and two dot products of halves a cycle, where whole registers do one of each.
+  using Half = __m256i;
+  EDGEC_INLINE static Half load_half(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
+  EDGEC_INLINE static Half broadcast_half(const void *p) {
+    int32_t dword;
+    __builtin_memcpy(&dword, p, 4);
+    return _mm256_set1_epi32(dword);
   }
+  EDGEC_INLINE static void dot_half(Half &acc, Half x, Half w) { __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "vm"(w)); }
+  EDGEC_INLINE static V join_halves(Half low, Half high) { return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1); }
+
   EDGEC_INLINE static V set8(int32_t v) { return _mm512_set1_epi8(static_cast<char>(v)); }
   EDGEC_INLINE static V set16(int32_t v) { return _mm512_set1_epi16(static_cast<short>(v)); }
   EDGEC_INLINE static V set32(int32_t v) { return _mm512_set1_epi32(v); }
