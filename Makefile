@@ -39,7 +39,7 @@ $(VENV)/ready: pyproject.toml
 	@command -v cmake >/dev/null || $(BIN)/python -m pip install -q cmake
 	@command -v ninja >/dev/null || $(BIN)/python -m pip install -q ninja
 	@$(BIN)/python -m pip install -q $$($(BIN)/python -c 'import tomllib; print(*(r.replace(" ", "") for r in tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"]))')
-	@$(BIN)/python -m pip install -q --no-build-isolation -Cwheel.cmake=false -Ceditable.mode=inplace -e .
+	@$(BIN)/python -m pip install -q --no-build-isolation --config-settings=wheel.cmake=false --config-settings=editable.mode=inplace -e .
 	@touch $@
 
 # What only the tests need; the demo does without.
@@ -68,7 +68,7 @@ bench: build $(VENV)/test-ready ## measure accuracy, compile cost, and sizes and
 	@$(BIN)/python bench/size.py --diff
 
 peers: build $(VENV)/test-ready ## install the peers (pip) and time this machine's kernels beside theirs
-	@$(BIN)/python -m pip install -q -e '.[bench]' --no-build-isolation -Cwheel.cmake=false -Ceditable.mode=inplace
+	@$(BIN)/python -m pip install -q -e '.[bench]' --no-build-isolation --config-settings=wheel.cmake=false --config-settings=editable.mode=inplace
 	@$(BIN)/python bench/kernels.py
 	@$(BIN)/python bench/models.py
 

@@ -36,11 +36,11 @@ def picture(x: np.ndarray) -> list[str]:
 
 
 def line(name: str, value: str, note: str = "") -> None:
-    print(f"  {name:<24} {value:<32} {note}".rstrip())
+    print(f"  {name:<26} {value:<32} {note}".rstrip())
 
 
 def columns(name: str, values: Sequence[str], note: str = "") -> None:
-    print(f"  {name:<24} " + "".join(f"{v:>20}" for v in values) + f"    {note}".rstrip())
+    print(f"  {name:<26} " + "".join(f"{v:>20}" for v in values) + f"    {note}".rstrip())
 
 
 def main() -> int:
