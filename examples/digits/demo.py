@@ -94,13 +94,10 @@ def main() -> int:
     columns("  code", [f"{d.code_bytes:,}" for d in runs], "with the compiler's helpers")
     columns("  network", [f"{m:,}" for m in models], "the artifact has the manifest too")
     columns("instructions", [f"{d.instructions:,}" for d in runs], "one inference, counted exactly")
-    clock, per = artifact.target.timing.get("clock_hz"), artifact.target.timing.get("cycles_per_instruction", 1.0)
-    if clock:
-        columns(
-            "milliseconds, about",
-            [f"{1e3 * d.instructions * per / clock:.1f}" for d in runs],
-            f"estimate: {per:g} cycles an instruction, {clock / 1e6:g} MHz",
-        )
+    clock = artifact.target.timing.get("clock_hz")
+    if clock and all(d.cycles for d in runs):
+        columns("cycles, about", [f"{d.cycles:,}" for d in runs], "estimate without wait states: docs/cycles.md")
+        columns("milliseconds, about", [f"{1e3 * d.cycles / clock:.1f}" for d in runs], f"at {clock / 1e6:g} MHz")
     print()
     return 0 if all(same) else 1
 
