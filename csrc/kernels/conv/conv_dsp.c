@@ -145,6 +145,7 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
   int8_t *const copies = spare + 8 * r.left_words;
   const int32_t positions = p->out_h * p->out_w;
   const int pointwise = is_pointwise(p);
+  const int is_3x9 = r.count == 3 && r.bytes == 9;
   const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)input;
   const gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
   walk next = walk_of(p, &r);
@@ -179,7 +180,11 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
           next.y += p->stride_h;
         }
       }
-      edgec_dsp_unpack(columns + i, &w);
+      if (is_3x9) {
+        edgec_dsp_unpack_3x9(columns + i, &w);
+      } else {
+        edgec_dsp_unpack(columns + i, &w);
+      }
     }
     finish_block(p, &g, operands->output[0] + at * p->out_c, count);
     done += count;

@@ -61,13 +61,13 @@ typedef struct strip {
 } strip;
 
 /* Two channels of pixel pairs to two planes. */
-typedef struct pixels {
+typedef struct pixel_pairs {
   uint32_t *to;
   const int8_t *from;
   int32_t pixel, pitch;              /* bytes from a pixel to its neighbour, and down a row */
   int32_t rows, columns;             /* at least 1 */
   int32_t column_bytes, plane_bytes; /* of the planes */
-} pixels;
+} pixel_pairs;
 
 #if EDGEC_DSP
 
@@ -273,7 +273,7 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_depthwise_s2) BLOCKS_ENTER
         "smlabt r7, r3, r11, r7\n"
         "smlabt r7, r2, r12, r7\n" BLOCKS_STORE EDGEC_DSP_END(edgec_dsp_depthwise_s2));
 
-void edgec_dsp_gather(const pixels *g);
+void edgec_dsp_gather(const pixel_pairs *g);
 /* r0, r5: the planes; r1 from; r2 pixel; r3 pitch; r4 rows; frame: to 0, from 4, rows 16, columns 20, column_bytes 24, plane 28. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gather)
         "push {r4-r9, lr}\n"
@@ -369,7 +369,7 @@ static void edgec_dsp_depthwise_s2(const strip *s, const uint32_t *channel, cons
   run_regions(s, channel, plane, y, 2);
 }
 
-static void edgec_dsp_gather(const pixels *g) {
+static void edgec_dsp_gather(const pixel_pairs *g) {
   for (int32_t i = 0; i < g->columns * g->rows; i++) {
     const int8_t *const from = g->from + i / g->rows * 2 * g->pixel + i % g->rows * g->pitch;
     uint32_t *const to = g->to + i / g->rows * g->column_bytes / 4 + i % g->rows;
@@ -408,7 +408,7 @@ static void gather(const edgec_depthwise_conv2d_params *p, const strips *s, uint
   const int32_t inside = (p->in_w - ix) / 2;
   const int32_t columns = inside < s->columns - j ? inside : s->columns - j;
   if (columns > 0) {
-    const pixels g = {to + j * s->rows, row + ix * p->in_c, p->in_c, pitch, rows, columns, 4 * s->rows, 4 * s->plane_words};
+    const pixel_pairs g = {to + j * s->rows, row + ix * p->in_c, p->in_c, pitch, rows, columns, 4 * s->rows, 4 * s->plane_words};
     edgec_dsp_gather(&g);
     j += columns;
     ix += 2 * columns;

@@ -51,6 +51,8 @@ void edgec_dsp_gemm_one(const gemm *g);
 void edgec_dsp_gemm_3x3(const gemm *g);
 /* Two windows to groups of GEMM_GROUP_WORDS at `to`, and their corrections GEMM_POSITIONS words before it. */
 void edgec_dsp_unpack(uint32_t *to, const two_windows *w);
+/* The same for windows of three rows of nine bytes: 3x3 over three channels. */
+void edgec_dsp_unpack_3x9(uint32_t *to, const two_windows *w);
 /* 4 * words bytes of each of six pixels of a row to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums);
 
@@ -252,7 +254,8 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_one)
 /* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
 #define UNPACK_WORD(odd, next)     \
   "ldr r4, [r1], #4\n"            \
-  "ldr r5, [r2], #4\n"            \
+  "ldr r5, [r2], #4\n" UNPACK_LOADED(odd, next)
+#define UNPACK_LOADED(odd, next)   \
   "rev16 r8, r4\n"                \
   "rev16 r9, r5\n"                \
   "sxtb16 r4, r4\n"               \
@@ -310,6 +313,39 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack)
         "pop {r0}\n"
         "strd r10, r11, [r0, #-16]\n"
         "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack));
+
+/* Steps r6 and r7, from the last byte of a row to the next row; left-over bytes gather in r3 and r12. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x9)
+        "push {r0, r4-r11, lr}\n"
+        "ldrd r6, r7, [r1, #16]\n"
+        "ldrd r1, r2, [r1]\n"
+        "mov r10, #0\n"
+        "mov r11, #0\n"
+        "mov lr, #0xff80\n"
+        "movt lr, #0xff80\n"
+        "adds r6, r6, #1\n"
+        "adds r7, r7, #1\n"
+        UNPACK_WORD(16, 32) UNPACK_WORD(16, 32)
+        "ldrb r3, [r1]\n"
+        "ldrb r12, [r2]\n"
+        "add r1, r1, r6\n"
+        "add r2, r2, r7\n"
+        UNPACK_WORD(16, 32) UNPACK_WORD(16, 32)
+        "ldrb r4, [r1]\n"
+        "ldrb r5, [r2]\n"
+        "add r1, r1, r6\n"
+        "add r2, r2, r7\n"
+        "orr r3, r3, r4, lsl #8\n"
+        "orr r12, r12, r5, lsl #8\n"
+        UNPACK_WORD(16, 32) UNPACK_WORD(16, 32)
+        "ldrb r4, [r1]\n"
+        "ldrb r5, [r2]\n"
+        "orr r4, r3, r4, lsl #16\n"
+        "orr r5, r12, r5, lsl #16\n"
+        UNPACK_LOADED(16, 32)
+        "pop {r0}\n"
+        "strd r10, r11, [r0, #-16]\n"
+        "pop {r4-r11, pc}\n" EDGEC_DSP_END(edgec_dsp_unpack_3x9));
 
 /* r6 the row in the first group, r7 pairs to do, r12 sums; frame: pixels 0, words 4. */
 __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
@@ -455,6 +491,8 @@ static void edgec_dsp_unpack(uint32_t *to, const two_windows *w) {
   corrections[0] = (uint32_t)sums[0];
   corrections[1] = (uint32_t)sums[1];
 }
+
+static void edgec_dsp_unpack_3x9(uint32_t *to, const two_windows *w) { edgec_dsp_unpack(to, w); }
 
 static void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums) {
   for (int32_t i = 0; i < PATCH_PIXELS; i += 2) {
