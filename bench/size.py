@@ -174,6 +174,9 @@ def peers(rows: Figures) -> list[str]:
             low, high = (n / m4["macs"] for n in m4["cycles_range"])
             best = f"; best published, measured on boards: {PUBLISHED[name]}" if name in PUBLISHED else ""
             lines.append(f"  {'M4 cycles/MAC':17} {m4['cycles'] / m4['macs']:12.2f}  an estimate, {low:.2f} to {high:.2f}, for {m4['macs']:,} MACs{best}")
+            whole = rows.get(f"{WHOLE} / cortex-m4 / c")
+            if name == "mobilenet_v1_025_vww" and whole:
+                lines.append(f"  {'':17} {m4['cycles'] / whole['macs']:12.2f}  for each of the {whole['macs']:,} MACs of the model as it came")
     return lines
 
 
