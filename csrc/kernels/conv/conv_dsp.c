@@ -97,6 +97,24 @@ static walk walk_of(const edgec_conv2d_params *p, const runs *r) {
   return w;
 }
 
+/* The next window as rows of bytes: in the input, or in `copy`. step: bytes from the end of a row to the next one. */
+static inline const int8_t *next_window(const edgec_conv2d_params *p, walk *next, const int8_t *input, int8_t *copy, int32_t *step) {
+  const int32_t y = next->y;
+  const int32_t x = next->x;
+  next->x += p->stride_w;
+  if (next->x == next->end_x) {
+    next->x = -p->pad_left;
+    next->y += p->stride_h;
+  }
+  if (y >= 0 && y < next->inside_y && x >= 0 && x < next->inside_x) {
+    *step = next->step_inside;
+    return input + (y * p->in_w + x) * p->in_c;
+  }
+  copy_window(p, input, y, x, copy);
+  *step = 0;
+  return copy;
+}
+
 static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t groups_words) {
   gemm g;
   g.weights = o->constant[0];
@@ -158,27 +176,14 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
     }
     const int32_t at = backwards ? positions - done - count : done;
     for (int32_t i = 0; i < count; i += 2) {
-      w.x0 = input + (at + i) * p->in_c;
-      w.x1 = w.x0 + (i + 1 < count ? p->in_c : 0);
-      for (int32_t j = 0; !pointwise && j < 2; j++) {
-        const int inside = next.y >= 0 && next.y < next.inside_y && next.x >= 0 && next.x < next.inside_x;
-        const int8_t *x = input + (next.y * p->in_w + next.x) * p->in_c;
-        if (!inside) {
-          copy_window(p, input, next.y, next.x, copies + j * next.copy);
-          x = copies + j * next.copy;
-        }
-        *(j ? &w.x1 : &w.x0) = x;
-        *(j ? &w.step1 : &w.step0) = inside ? next.step_inside : 0;
-        if (i + 1 == count) { /* an odd one at the end: unpacked twice */
-          w.x1 = w.x0;
-          w.step1 = w.step0;
-          break;
-        }
-        next.x += p->stride_w;
-        if (next.x == next.end_x) {
-          next.x = -p->pad_left;
-          next.y += p->stride_h;
-        }
+      const int both = i + 1 < count; /* an odd one at the end is unpacked twice */
+      if (pointwise) {
+        w.x0 = input + (at + i) * p->in_c;
+        w.x1 = both ? w.x0 + p->in_c : w.x0;
+      } else {
+        w.x0 = next_window(p, &next, input, copies, &w.step0);
+        w.step1 = w.step0;
+        w.x1 = both ? next_window(p, &next, input, copies + next.copy, &w.step1) : w.x0;
       }
       if (is_3x9) {
         edgec_dsp_unpack_3x9(columns + i, &w);

@@ -392,29 +392,53 @@ static void gather_edge(uint32_t *to, const int8_t *from, int32_t half, int32_t 
   }
 }
 
-/* Rows [first, first + rows) of two channels to planes whose row 0 is `to`. */
-static void gather(const edgec_depthwise_conv2d_params *p, const strips *s, uint32_t *to, const int8_t *x, int32_t first,
-                   int32_t rows) {
-  const int32_t pitch = p->in_w * p->in_c;
-  const int8_t *const row = x + first * pitch;
+/* What a row of the planes is made of: columns of which the right pixel, both, or the left one lie in the input. */
+typedef struct gathering {
+  int32_t left_word, middle_word, right_word; /* from the start of a plane, or -1 */
+  int32_t middle_byte, right_byte;            /* from the start of a row of the input */
+  pixel_pairs middle;
+} gathering;
+
+static gathering gathering_of(const edgec_depthwise_conv2d_params *p, const strips *s) {
+  gathering g = {-1, -1, -1, 0, 0, {NULL, NULL, p->in_c, p->in_w * p->in_c, 0, 0, 4 * s->rows, 4 * s->plane_words}};
   int32_t ix = -p->pad_left;
   int32_t j = 0;
   for (; j < s->columns && ix < 0; j++) {
     if (ix == -1) {
-      gather_edge(to + j * s->rows, row, 1, pitch, rows, s->plane_words, p->in_zero_point);
+      g.left_word = j * s->rows;
     }
     ix += 2;
   }
   const int32_t inside = (p->in_w - ix) / 2;
   const int32_t columns = inside < s->columns - j ? inside : s->columns - j;
   if (columns > 0) {
-    const pixel_pairs g = {to + j * s->rows, row + ix * p->in_c, p->in_c, pitch, rows, columns, 4 * s->rows, 4 * s->plane_words};
-    edgec_dsp_gather(&g);
+    g.middle.columns = columns;
+    g.middle_word = j * s->rows;
+    g.middle_byte = ix * p->in_c;
     j += columns;
     ix += 2 * columns;
   }
   if (j < s->columns && ix == p->in_w - 1) {
-    gather_edge(to + j * s->rows, row + ix * p->in_c, 0, pitch, rows, s->plane_words, p->in_zero_point);
+    g.right_word = j * s->rows;
+    g.right_byte = ix * p->in_c;
+  }
+  return g;
+}
+
+/* Rows of two channels from `row` on to planes whose row 0 is `to`. */
+static void gather(gathering *g, uint32_t *to, const int8_t *row, int32_t rows, int32_t zero_point) {
+  const int32_t plane_words = g->middle.plane_bytes / 4;
+  if (g->left_word >= 0) {
+    gather_edge(to + g->left_word, row, 1, g->middle.pitch, rows, plane_words, zero_point);
+  }
+  if (g->middle_word >= 0) {
+    g->middle.to = to + g->middle_word;
+    g->middle.from = row + g->middle_byte;
+    g->middle.rows = rows;
+    edgec_dsp_gather(&g->middle);
+  }
+  if (g->right_word >= 0) {
+    gather_edge(to + g->right_word, row + g->right_byte, 0, g->middle.pitch, rows, plane_words, zero_point);
   }
 }
 
@@ -475,6 +499,7 @@ static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_op
   const int32_t last_rows = p->out_h - (p->out_h - 1) / s.out_rows * s.out_rows;
   const strip last = strip_of(p, &s, last_rows);
   const strip whole = strip_of(p, &s, s.out_rows);
+  gathering g = gathering_of(p, &s);
   fill(planes, 2 * s.plane_words, p->in_zero_point);
   for (int32_t c = 0; c < p->in_c; c += 2) {
     const int32_t from = c + 1 < p->in_c ? c : c - 1; /* the last of an odd number is read with the one before it */
@@ -494,7 +519,7 @@ static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_op
         fill_rows(&s, planes, ready + top + rows, s.rows, p->in_zero_point);
       }
       if (rows > 0) {
-        gather(p, &s, planes + ready + top, o->input[0] + from, next + top, rows);
+        gather(&g, planes + ready + top, o->input[0] + (next + top) * g.middle.pitch + from, rows, p->in_zero_point);
       }
       for (int32_t i = c - from; i < 2; i++) {
         const uint32_t *const channel = (const uint32_t *)o->constant[0] + DEPTHWISE_CHANNEL_WORDS * (from + i);
