@@ -77,8 +77,10 @@ def measure(name: str, target: str, engine: str, optimize: str = "-O2") -> Figur
     q = artifact.quantize_input(network("mobilenet_v1_025_vww" if name == WHOLE else name).samples[:1])
     run = device.run(artifact, rows_of(artifact, q)[0], engine=engine, optimize=optimize)
     return {
-        "text": run.code_bytes - run.rodata_bytes, "rodata": run.rodata_bytes, "model": len(artifact.data) if engine == "runtime" else run.model_bytes,
-        "arena": run.arena_bytes, "stack": run.stack_bytes, "bound": run.stack_bound, "instructions": run.instructions, "cycles": run.cycles,
+        "text": run.code_bytes - run.rodata_bytes, "rodata": run.rodata_bytes,
+        "model": len(artifact.data) if engine == "runtime" else run.model_bytes,
+        "arena": run.arena_bytes, "stack": run.stack_bytes, "bound": run.stack_bound, "instructions": run.instructions,
+        "cycles": run.cycles,
         "cycles_range": list(run.cycles_range) if run.cycles_range else None, "macs": artifact.manifest["macs"],
     }  # fmt: skip
 
@@ -168,21 +170,25 @@ def peers(rows: Figures) -> list[str]:
             continue
         figures = [("M4 instructions", m4["instructions"], peer["cortex-m4"])]
         figures += [("M55 instructions", m55["instructions"], peer["cortex-m55"])] if m55 else []
-        figures += [("arena", m4["arena"], peer["arena"]), ("code", m4["text"] + m4["rodata"], peer["code"]), ("stack", m4["stack"], peer["stack"])]
-        lines += [name, *(f"  {what:17} {ours:>12,}  TFLM {theirs:>12,}  {ours / theirs:6.1%}" for what, ours, theirs in figures)]
+        ours = {"arena": m4["arena"], "code": m4["text"] + m4["rodata"], "stack": m4["stack"]}
+        figures += [(what, value, peer[what]) for what, value in ours.items()]
+        lines += [name, *(f"  {what:17} {n:>12,}  TFLM {theirs:>12,}  {n / theirs:6.1%}" for what, n, theirs in figures)]
         if m4["cycles"]:
             low, high = (n / m4["macs"] for n in m4["cycles_range"])
             best = f"; best published, measured on boards: {PUBLISHED[name]}" if name in PUBLISHED else ""
-            lines.append(f"  {'M4 cycles/MAC':17} {m4['cycles'] / m4['macs']:12.2f}  an estimate, {low:.2f} to {high:.2f}, for {m4['macs']:,} MACs{best}")
+            each = f"{m4['cycles'] / m4['macs']:12.2f}  an estimate, {low:.2f} to {high:.2f}, for {m4['macs']:,} MACs"
+            lines.append(f"  {'M4 cycles/MAC':17} {each}{best}")
             whole = rows.get(f"{WHOLE} / cortex-m4 / c")
             if name == "mobilenet_v1_025_vww" and whole:
-                lines.append(f"  {'':17} {m4['cycles'] / whole['macs']:12.2f}  for each of the {whole['macs']:,} MACs of the model as it came")
+                each = f"{m4['cycles'] / whole['macs']:12.2f}  for each of the {whole['macs']:,} MACs of the model as it came"
+                lines.append(f"  {'':17} {each}")
     return lines
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", default=";".join((*COMMITTED, *((*MLPERF, WHOLE) if (SHARED / "models").is_dir() else ()))), help="separated by ; or ,")
+    every = (*COMMITTED, *((*MLPERF, WHOLE) if (SHARED / "models").is_dir() else ()))
+    parser.add_argument("--networks", default=";".join(every), help="separated by ; or ,")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--optimize", default="-O2", help="-O2, -O3 or -Os (write --optimize=-O3)")
     parser.add_argument("--json", action="store_true")

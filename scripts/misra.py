@@ -88,7 +88,8 @@ def judge(found: list[tuple[str, str, int]], rules: set[str], deviations: list[t
             used.add(matching[0])
         else:
             failed.append(f"{file}:{line}: violates MISRA C:2012 rule {rule}, which docs/misra.md adopts")
-    failed += [f"docs/misra.md: nothing deviates from rule {rule} in {where} any more" for rule, where in deviations if (rule, where) not in used]
+    unused = [d for d in deviations if d not in used]
+    failed += [f"docs/misra.md: nothing deviates from rule {rule} in {where} any more" for rule, where in unused]
     return failed + [f"docs/misra.md: rule {rule} could be adopted, nothing violates it" for rule in sorted(rules - used)]
 
 

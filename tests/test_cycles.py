@@ -80,7 +80,8 @@ FEW, MANY = 3, 13
 
 
 PREPARE = """"push {r4-r11, lr}\\n ldr r4, [pc, #0]\\n b 1f\\n .word edgec_words\\n1: str r4, [r4]\\n str r4, [r4, #4]\\n"
-  " mov r5, #0\\n add r6, r4, #1\\n add r7, r4, #2\\n add r8, r4, #8\\n add r9, r4, #9\\n mov r0, #1\\n mov r1, #2\\n mov r2, #3\\n mov r3, #4\\n"
+  " mov r5, #0\\n add r6, r4, #1\\n add r7, r4, #2\\n add r8, r4, #8\\n add r9, r4, #9\\n"
+  " mov r0, #1\\n mov r1, #2\\n mov r2, #3\\n mov r3, #4\\n"
 """
 
 
@@ -92,7 +93,8 @@ def engine() -> str:
         for times in (FEW, MANY):
             name = f"edgec_sequence_{number}_{times}"
             declared.append(f"static void {name}(void) __attribute__((naked, noinline, aligned(8)));")
-            functions.append(f'static void {name}(void) {{ __asm__ volatile({PREPARE}".rept {times}\\n" {lines} ".endr\\n pop {{r4-r11, pc}}\\n"); }}')
+            text = f'{PREPARE}".rept {times}\\n" {lines} ".endr\\n pop {{r4-r11, pc}}\\n"'
+            functions.append(f"static void {name}(void) {{ __asm__ volatile({text}); }}")
             calls.append(f"  (void)edgec_harness_mark();\n  {name}();\n  (void)edgec_harness_mark();\n")
     return f"""#include "firmware/engine.h"
 static uint32_t engine_open(uint8_t *arena, uint32_t bytes) {{ (void)arena, (void)bytes; return 0u; }}

@@ -45,9 +45,11 @@ def test_adopted_rules_hold_and_a_violation_is_found(needs_tool, tmp_path):
 
 
 def test_judgement():
-    rules, deviations = misra.exceptions("## Rules that are not adopted\n| 1.1, 1.2 | x |\n## Deviations\n| rule | where |\n|---|---|\n| 2.1 | a/*.c | why |\n")
+    text = "## Rules that are not adopted\n| 1.1, 1.2 | x |\n## Deviations\n| rule | where |\n|---|---|\n| 2.1 | a/*.c | why |\n"
+    rules, deviations = misra.exceptions(text)
     assert (rules, deviations) == ({"1.1", "1.2"}, [("2.1", "a/*.c")])
-    assert misra.judge([("1.1", "f.c", 1), ("1.2", "f.c", 1), ("2.1", "a/f.c", 2)], rules, deviations) == []
-    assert "b/f.c:2: violates MISRA C:2012 rule 2.1" in misra.judge([("1.1", "f.c", 1), ("1.2", "f.c", 1), ("2.1", "b/f.c", 2), ("2.1", "a/f.c", 2)], rules, deviations)[0]
+    found = [("1.1", "f.c", 1), ("1.2", "f.c", 1), ("2.1", "a/f.c", 2)]
+    assert misra.judge(found, rules, deviations) == []
+    assert "b/f.c:2: violates MISRA C:2012 rule 2.1" in misra.judge([*found, ("2.1", "b/f.c", 2)], rules, deviations)[0]
     unused = misra.judge([("1.1", "f.c", 1)], rules, deviations)
     assert len(unused) == 2 and "nothing deviates from rule 2.1" in unused[0] and "rule 1.2 could be adopted" in unused[1]

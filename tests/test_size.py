@@ -11,7 +11,8 @@ from tests.models import COMMITTED
 
 
 def row(**changes: int) -> size.Figures:
-    return {"text": 1000, "rodata": 100, "model": 50, "arena": 400, "stack": 200, "bound": 210, "instructions": 10000, "cycles": 12000} | changes
+    figures = {"text": 1000, "rodata": 100, "model": 50, "arena": 400, "stack": 200, "bound": 210, "instructions": 10000, "cycles": 12000}
+    return figures | changes
 
 
 def test_nothing_grew(needs_target):
