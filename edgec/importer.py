@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OLDEST_OPSET, CONVERTED_OPSET, NEWEST_OPSET = 9, 18, 26
+OLDEST_IR = 8
 CUT = "left_to_caller"
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 
@@ -53,6 +54,7 @@ def import_model(
     proto, where = _read(source)
     proto = _current_opset(proto, where)
     model = ir.from_proto(proto)
+    model.ir_version = max(model.ir_version or 0, OLDEST_IR)  # before it, initializers had to be inputs too
     model = qoperator_to_qdq(to_float32(model))
     model = fold(_make_static(model, dict(shapes or {}), where), where)
     if inputs or outputs:
