@@ -24,6 +24,8 @@ ASSEMBLY = re.compile(r"#if (EDGEC_DSP|defined\(__ARM_FEATURE_MVE\))\s*$")
 CHECK = re.compile(r"^(static )?int \w*(check|is_valid|stream_is)\w*\(.*?^}", re.MULTILINE | re.DOTALL)
 """Functions that only refuse altered files: no program of a compiler reaches them."""
 
+DECLARED = '#ifdef __cplusplus\nextern "C"\n#else\nextern\n#endif\nvolatile int edgec_mutant;\n'
+
 
 @dataclass(frozen=True)
 class Change:
@@ -99,8 +101,7 @@ def rewrite(csrc: Path, chosen: Sequence[Mutant]) -> None:
             assert last is None or m.end <= last, f"{m}: overlaps another change"
             old, last = text[m.start : m.end], m.start
             text = f"{text[: m.start]}(edgec_mutant == {m.number} ? ({m.change.new.replace('{0}', old)}) : ({old})){text[m.end :]}"
-        linkage = 'extern "C" ' if "namespace" in text else "extern "
-        (csrc / file).write_text(f"{linkage}volatile int edgec_mutant;\n{text}")
+        (csrc / file).write_text(DECLARED + text)
 
 
 def verdict(passes: Callable[[], bool]) -> int:
