@@ -21,6 +21,16 @@ def taps_inside(out: int, kernel: int, stride: int, pad: int, size: int) -> tupl
     return np.maximum(first, 0), np.minimum(first + kernel, size)
 
 
+def taps(x: np.ndarray, a: Mapping[str, int], outside: int) -> Iterator[np.ndarray]:
+    """For each tap of the window, what it meets at every output position: [out_h, out_w, channels]; `outside` in the padding."""
+    rows, cols = ((a[f"out_{k}"] - 1) * a[f"stride_{k}"] + 1 for k in "hw")
+    bottom = max(0, rows + a["kernel_h"] - 1 - a["pad_top"] - a["in_h"])
+    right = max(0, cols + a["kernel_w"] - 1 - a["pad_left"] - a["in_w"])
+    x = np.pad(x, ((a["pad_top"], bottom), (a["pad_left"], right), (0, 0)), constant_values=outside)
+    for i, j in np.ndindex(a["kernel_h"], a["kernel_w"]):
+        yield x[i : i + rows : a["stride_h"], j : j + cols : a["stride_w"]]
+
+
 class _Pool(Operator):
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
@@ -163,14 +173,16 @@ class AveragePool2d(_Pool):
         x = np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["channels"]).astype(np.int64) - a["in_zero_point"]
         top, bottom = taps_inside(a["out_h"], a["kernel_h"], a["stride_h"], a["pad_top"], a["in_h"])
         left, right = taps_inside(a["out_w"], a["kernel_w"], a["stride_w"], a["pad_left"], a["in_w"])
-        y = np.empty((a["out_h"], a["out_w"], a["channels"]), np.int8)
-        for i in range(a["out_h"]):
-            for j in range(a["out_w"]):
-                window = x[top[i] : bottom[i], left[j] : right[j]]
-                n = window.shape[0] * window.shape[1]
-                m = constants[0][n - 1 if a["multipliers"] > 1 else 0]
-                y[i, j] = numerics.requantize(window.sum(axis=(0, 1)), m, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])
-        return [y]
+        acc = np.zeros((a["out_h"], a["out_w"], a["channels"]), np.int64)
+        if a["out_h"] * a["out_w"] < a["kernel_h"] * a["kernel_w"]:
+            for i, j in np.ndindex(a["out_h"], a["out_w"]):
+                acc[i, j] = x[top[i] : bottom[i], left[j] : right[j]].sum(axis=(0, 1))
+        else:
+            for tap in taps(x, a, 0):
+                acc += tap
+        count = np.outer(bottom - top, right - left)[:, :, None]
+        multiplier = constants[0][count - 1] if a["multipliers"] > 1 else constants[0][0]
+        return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def lower(self, ctx, node) -> None:
         if node.op_type.startswith("Reduce"):
@@ -255,10 +267,13 @@ class MaxPool2d(_Pool):
         x = np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["channels"])
         top, bottom = taps_inside(a["out_h"], a["kernel_h"], a["stride_h"], a["pad_top"], a["in_h"])
         left, right = taps_inside(a["out_w"], a["kernel_w"], a["stride_w"], a["pad_left"], a["in_w"])
-        y = np.empty((a["out_h"], a["out_w"], a["channels"]), np.int8)
-        for i in range(a["out_h"]):
-            for j in range(a["out_w"]):
+        y = np.full((a["out_h"], a["out_w"], a["channels"]), -128, np.int8)
+        if a["out_h"] * a["out_w"] < a["kernel_h"] * a["kernel_w"]:
+            for i, j in np.ndindex(a["out_h"], a["out_w"]):
                 y[i, j] = x[top[i] : bottom[i], left[j] : right[j]].max(axis=(0, 1))
+        else:
+            for tap in taps(x, a, -128):
+                np.maximum(y, tap, out=y)
         return [np.clip(y, a["clamp_min"], a["clamp_max"])]
 
     def check(self, op, inputs, outputs, constants) -> str | None:
