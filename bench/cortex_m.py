@@ -32,7 +32,8 @@ GOALS = {
     ALL_CHANNELS: (9_200_000, 40_000), "fc_autoencoder": (310_000, 800), "streaming_wakeword": (None, None),
 }  # fmt: skip
 """Instructions of one inference and bytes of arena, scratch included, that generated C on Cortex-M4 may need at most."""
-CODE_GOAL = 12 * 1024
+CODE_GOAL = {"c": 12 * 1024, "runtime": 20 * 1024}
+"""Bytes of code and constants without weights."""
 
 
 def networks(target: str, wanted: list[str], optimize: str) -> None:
@@ -54,7 +55,7 @@ def networks(target: str, wanted: list[str], optimize: str) -> None:
             macs = artifact.manifest["macs"]
             print(
                 f"| {name} | {macs:,} | {run.instructions:,}{goals[0]} | {run.instructions / macs:.3f} | {run.arena_bytes:,}{goals[1]} "
-                f"| {run.code_bytes:,} ({CODE_GOAL:,}) | {run.stack_bytes:,} | {engine} |",
+                f"| {run.code_bytes:,} ({CODE_GOAL[engine]:,}) | {run.stack_bytes:,} | {engine} |",
                 flush=True,
             )
 
