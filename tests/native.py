@@ -49,9 +49,7 @@ def build(sources: Sequence[Path], *, flags: Sequence[str] = (*WARNINGS, "-O2"),
         return library
     with tempfile.TemporaryDirectory(dir=folder) as work:
         kernels = Path(work) / "kernels.inc"
-        kernels.write_text(
-            "".join(f"EDGEC_KERNEL({k.id:#06x}, {k.opcode}, {k.packing}, {k.isa}, {k.symbol}, {k.family})\n" for k in reference_kernels())
-        )
+        kernels.write_text(kernel_lines())
         made = Path(work) / "library.so"
         command = [
             program,
@@ -71,6 +69,11 @@ def build(sources: Sequence[Path], *, flags: Sequence[str] = (*WARNINGS, "-O2"),
 
 def reference_kernels() -> list[Kernel]:
     return [k for k in all_kernels() if k.isa == "ref"]
+
+
+def kernel_lines() -> str:
+    """kernels.inc, of the reference kernels alone."""
+    return "".join(f"EDGEC_KERNEL({k.id:#06x}, {k.opcode}, {k.packing}, {k.isa}, {k.symbol}, {k.family})\n" for k in reference_kernels())
 
 
 @cache

@@ -52,7 +52,10 @@ CHANGES = {
         "conv/conv_tile.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/conv_avx2.cpp": [("taps", r"\bd\.column_offset\[k\](?=\),)", "d.column_offset[0]")],
         "elementwise/elementwise_avx2.cpp": [("zero_point", r"q \+ 128\b", "q + 127"), ("zero_point", r"(?<=- )128(?=\);)", "127")],
-        "pooling/pooling_avx2.cpp": [("clamp", r"\bp\.low\b", "{0} + 1"), ("clamp", r"\bp\.high\b", "{0} - 1"), ("taps", r"p\.tap_offset\[t\]", "p.tap_offset[0]")],
+        "pooling/pooling_avx2.cpp": [
+            ("clamp", r"\bp\.low\b", "{0} + 1"), ("clamp", r"\bp\.high\b", "{0} - 1"),
+            ("taps", r"p\.tap_offset\[t\]", "p.tap_offset[0]"),
+        ],
     },
     "avx512vnni": {
         "simd/epilogue_u8.h": [
@@ -66,14 +69,19 @@ CHANGES = {
         "conv/conv_pairs.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/depthwise_u8.h": [("taps", r"\bd\.column_offset\[k\]", "d.column_offset[0]")],
         "elementwise/elementwise_u8.h": [("zero_point", r"(?<=flip = Simd::set8\()0x80", "0x81")],
-        "pooling/max_pool_u8.h": [("clamp", r"\bp\.low\b", "{0} + 1"), ("clamp", r"\bp\.high\b", "{0} - 1"), ("zero_point", r"(?<=flip = Simd::set8\()0x80", "0x00")],
+        "conv/depthwise_ring.h": [("taps", r"(?<=input \+ )rows\[1\]", "rows[0]"), ("taps", r"(?<=middle = )d\.column_offset\[1\]", "{0} + 1")],
+        "pooling/max_pool_u8.h": [
+            ("clamp", r"\bp\.low\b", "{0} + 1"), ("clamp", r"\bp\.high\b", "{0} - 1"),
+            ("zero_point", r"(?<=flip = Simd::set8\()0x80", "0x00"),
+        ],
     },
 }  # fmt: skip
 
 
 @cache
 def mutants_of(tier: str) -> tuple[Mutant, ...]:
-    return tuple(mutants.mutants(Change(kind, f"kernels/{file}", p, new) for file, spots in CHANGES[tier].items() for kind, p, new in spots))
+    spots = [(file, *spot) for file, group in CHANGES[tier].items() for spot in group]
+    return tuple(mutants.mutants(Change(kind, f"kernels/{file}", pattern, new) for file, kind, pattern, new in spots))
 
 
 ALL = [pytest.param(tier, m, id=f"{tier} {m}") for tier in CHANGES for m in mutants_of(tier)]
@@ -117,7 +125,7 @@ def _build(compiler: str, tier: str, level: str, files: list[Path], work: Path) 
         shutil.copyfile(path, copy)
     mutants.rewrite(csrc, mutants_of(tier))
     kernels = work / "kernels_ref.inc"
-    kernels.write_text("".join(f"EDGEC_KERNEL({k.id:#06x}, {k.opcode}, {k.packing}, {k.isa}, {k.symbol}, {k.family})\n" for k in native.reference_kernels()))
+    kernels.write_text(native.kernel_lines())
     engine = [f'#include "{p}"\n' for p in (*sorted(csrc.glob("host/*.cpp")), ROOT / "tests" / "host_driver.cpp")]
     (work / "engine.cpp").write_text('extern "C" { volatile int edgec_mutant = -1; }\n' + "".join(engine))
     reference = [*csrc.glob("runtime/*.c"), *csrc.glob("kernels/*/*_check.c"), *csrc.glob("kernels/*/*_ref.c")]
@@ -125,13 +133,14 @@ def _build(compiler: str, tier: str, level: str, files: list[Path], work: Path) 
     common, include = ("-fPIC", "-w", "-c"), f"-I{csrc}"
     c = shutil.which("gcc") or native.compiler()
     for source in reference:
-        command = [c, "-std=c99", "-O1", *common, f"-I{csrc / 'runtime'}", f'-DEDGEC_KERNELS_INC="{kernels}"', str(source), "-o", f"{work / source.stem}.o"]
-        subprocess.run(command, check=True, capture_output=True)
-    subprocess.run([compiler, "-std=c++17", "-O0", *common, include, f"-DEDGEC_TIER_{tier}", str(work / "engine.cpp"), "-o", str(work / "engine.o")], check=True)
+        command = [c, "-std=c99", "-O1", *common, f"-I{csrc / 'runtime'}", f'-DEDGEC_KERNELS_INC="{kernels}"', str(source)]
+        subprocess.run([*command, "-o", f"{work / source.stem}.o"], check=True)
+    command = [compiler, "-std=c++17", "-O0", *common, include, f"-DEDGEC_TIER_{tier}", str(work / "engine.cpp")]
+    subprocess.run([*command, "-o", str(work / "engine.o")], check=True)
     for family in FAMILIES:
         source = csrc / "kernels" / family / f"{family}_{tier}.cpp"
-        command = [compiler, "-std=c++17", level, *common, "-fno-exceptions", "-fno-rtti", *flags, include, str(source), "-o", f"{work / family}.o"]
-        subprocess.run(command, check=True)
+        command = [compiler, "-std=c++17", level, *common, "-fno-exceptions", "-fno-rtti", *flags, include, str(source)]
+        subprocess.run([*command, "-o", f"{work / family}.o"], check=True)
     subprocess.run([compiler, "-shared", *map(str, sorted(work.glob("*.o"))), "-o", str(work / "library.so")], check=True)
     return work / "library.so"
 

@@ -63,11 +63,17 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
             ("clamp", r"(?<=edgec_clamp\(y\[i\], )low", "{0} + 1"),
             ("clamp", r"(?<=edgec_clamp\(y\[i\], low, )high", "{0} - 1"),
         ],
-        "elementwise/elementwise_dsp.c": [("rounding", r"\bp->offset\b(?=;\n  const int32_t shift)", "{0} + 1"), ("shift", r"(?<=>> )shift\b", "{0} + 1")],
+        "elementwise/elementwise_dsp.c": [
+            ("rounding", r"\bp->offset\b(?=;\n  const int32_t shift)", "{0} + 1"),
+            ("shift", r"(?<=>> )shift\b", "{0} + 1"),
+        ],
     },
     ("dsp", "pooling"): {
         "fixed.h": NEVER_SATURATED,
-        "pooling/pooling_dsp.c": [("padding", r"(?<=origin < 0 \? )0", "1"), ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1")],
+        "pooling/pooling_dsp.c": [
+            ("padding", r"(?<=origin < 0 \? )0", "1"),
+            ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1"),
+        ],
     },
     ("mve", "conv"): {
         "fixed.h": FIXED,
@@ -214,7 +220,9 @@ def test_mutant_turns_red(isa: str, family: str, mutant: Mutant, folder: Path) -
 def test_every_kernel_has_mutants_of_every_kind_it_can_have() -> None:
     for isa, family in LIBRARIES:
         kinds = {m.change.kind for m in mutants_of(isa, family)}
-        wanted = {"rounding", "clamp"} | ({"zero_point"} if family != "elementwise" else set()) | ({"padding"} if family in ("conv", "pooling") else set())
+        wanted = {"rounding", "clamp"}
+        wanted |= {"zero_point"} if family != "elementwise" else set()
+        wanted |= {"padding"} if family in ("conv", "pooling") else set()
         assert wanted <= kinds, f"{isa} {family}: only {kinds}"
 
 

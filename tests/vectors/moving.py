@@ -33,7 +33,8 @@ def concat() -> Iterator[dict]:
         rng = np.random.RandomState(7100 + i)
         first, second = rng.randint(-128, 128, (outer, a)), rng.randint(-128, 128, (outer, b))
         y = np.array([[*p, *q] for p, q in zip(first, second, strict=True)])
-        yield vector(f"{outer} times {a} and {b}", "concat", {"outer": outer, "inner_a": a, "inner_b": b}, [], [first, second], y, [5, 5, 5])
+        attrs = {"outer": outer, "inner_a": a, "inner_b": b}
+        yield vector(f"{outer} times {a} and {b}", "concat", attrs, [], [first, second], y, [5, 5, 5])
 
 
 def _source(at: int, size: int, mode: int) -> int | None:
@@ -50,7 +51,11 @@ def _source(at: int, size: int, mode: int) -> int | None:
 
 
 def pad() -> Iterator[dict]:
-    plans = [((1, 3, 4, 2), (0, 1, 2, 0), (0, 2, 1, 0)), ((2, 3, 2, 4), (1, 0, 1, 2), (0, 1, 1, 3)), ((2, 2, 3, 3), (1, 1, 0, 2), (1, 0, 2, 0))]
+    plans = [  # shape, before, after
+        ((1, 3, 4, 2), (0, 1, 2, 0), (0, 2, 1, 0)),
+        ((2, 3, 2, 4), (1, 0, 1, 2), (0, 1, 1, 3)),
+        ((2, 2, 3, 3), (1, 1, 0, 2), (1, 0, 2, 0)),
+    ]
     names = ("constant", "reflect", "edge", "wrap")
     for (i, (shape, before, after)), mode in product(enumerate(plans), range(4)):
         x = np.random.RandomState(7200 + i).randint(-128, 128, shape)
