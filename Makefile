@@ -59,8 +59,9 @@ lint: $(VENV)/ready ## ruff on Python, cppcheck on the device C
 misra: build ## cppcheck's MISRA checks against docs/misra.md
 	@$(BIN)/python scripts/misra.py
 
-docs: build ## write the generated tables of docs/ again (a test compares them)
+docs: build ## write the generated tables of docs/ and README again (a test compares the operators)
 	@$(BIN)/python scripts/operator_table.py
+	@$(BIN)/python scripts/readme_figures.py
 
 bench: build $(VENV)/test-ready ## measure accuracy, compile cost, and sizes and instructions on emulated devices
 	@$(BIN)/python bench/accuracy.py
