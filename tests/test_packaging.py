@@ -30,7 +30,6 @@ print("usable")
 """
 
 
-@pytest.mark.slow
 def test_a_wheel_is_whole(tmp_path, needs_tool):
     needs_tool("cmake", "cmake")
     pytest.importorskip(

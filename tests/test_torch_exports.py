@@ -49,7 +49,7 @@ def test_silu_as_torch_writes_it_is_one_lookup():
 @pytest.mark.parametrize("exporter", ["dynamo", "torchscript"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_exports_made_now(family, exporter):
-    reason = enable("torch is not installed", "pip install torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu onnxscript")
+    reason = enable("torch is not installed", "pip install torch==2.13.0")
     pytest.importorskip("torch", reason=reason)
     from tests.networks.torch import modules
 
