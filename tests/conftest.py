@@ -87,9 +87,13 @@ def pytest_make_collect_report(collector: pytest.Collector):
 def pytest_terminal_summary(terminalreporter) -> None:
     """What was left out, by reason, with the command that enables it."""
     counts = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", ()))
-    if not counts:
+    slow_left_out = terminalreporter.config.option.markexpr == "not slow"
+    if not counts and not slow_left_out:
         return
     terminalreporter.section("left out")
+    if slow_left_out:
+        terminalreporter.write_line("tests marked slow: long sweeps, whose reduced forms ran")
+        terminalreporter.write_line("    enable with: make test ARGS='-m slow'")
     for reason, number in sorted(counts.items()):
         what, _, command = reason.partition("; enable with: ")
         terminalreporter.write_line(f"{number} test{'s' if number > 1 else ''}: {what}")
