@@ -151,18 +151,13 @@ class Artifact:
 
         name: prefix of every symbol; the model's name unless given.
         """
+        from edgec.emit.cgen import prefix_of
         from edgec.emit.export import export_c
         from edgec.run import self_test
 
         return export_c(
-            self.program, self.plan, self.kernels, folder, name or self.symbol, target=self.target, selftest=self_test(self), manifest=self.manifest
+            self.program, self.plan, self.kernels, folder, name or prefix_of(self.program.name), target=self.target, selftest=self_test(self), manifest=self.manifest
         )
-
-    @property
-    def symbol(self) -> str:
-        """The model's name as a C identifier."""
-        cleaned = "".join(c if c.isascii() and c.isalnum() else "_" for c in self.program.name).strip("_").lower()
-        return cleaned if cleaned and not cleaned[0].isdigit() else f"model_{cleaned}".rstrip("_")
 
 
 def load(path: str | os.PathLike, *, trusted_keys: Sequence[str | os.PathLike | bytes] = ()) -> Artifact:

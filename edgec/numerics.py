@@ -20,11 +20,6 @@ SOFTMAX_ROW_BITS = 16
 TIE_WINDOW = 1e-9
 
 
-def round_half_up(value: np.ndarray) -> np.ndarray:
-    """floor(v + 0.5) for float64 values of moderate size; the rounding of every table."""
-    return np.floor(np.asarray(value, np.float64) + 0.5)
-
-
 def layer_shift(scales: np.ndarray) -> int:
     """Smallest k ≥ 0 that brings every scale / 2^k into the range of a multiplier (below one half).
 
