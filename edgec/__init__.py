@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "Artifact", "ArtifactError", "DataError", "EdgecError", "FitError", "MismatchError", "ModelError", "ProgramError", "Target",
-    "ToolError", "UsageError", "compare", "compile", "load", "targets",
+    "Artifact", "ArtifactError", "DataError", "Distill", "EdgecError", "FitError", "MismatchError", "ModelError", "ProgramError", "Prune",
+    "Quantize", "Target", "ToolError", "UsageError", "compare", "compile", "load", "targets",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from edgec.artifact import Artifact, load
     from edgec.comparison import compare
     from edgec.compiler import compile
+    from edgec.compress.passes import Distill, Prune, Quantize
     from edgec.errors import ArtifactError, DataError, EdgecError, FitError, MismatchError, ModelError, ProgramError, ToolError, UsageError
     from edgec.targets import Target
 
-_HOME = {"Artifact": "artifact", "load": "artifact", "compare": "comparison", "compile": "compiler", "Target": "targets", "targets": "targets"}
+_HOME = {
+    "Artifact": "artifact", "load": "artifact", "compare": "comparison", "compile": "compiler", "Target": "targets", "targets": "targets",
+    "Prune": "compress.passes", "Distill": "compress.passes", "Quantize": "compress.passes",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

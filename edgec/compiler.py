@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from edgec import targets
@@ -14,6 +13,8 @@ from edgec.limits import check_limits, parse_limits
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+    from edgec.compress.passes import Pass
 
 Progress = Callable[[str, float], None]
 """Called with the name of a step and the fraction of it that is done."""
@@ -28,6 +29,7 @@ def compile(
     inputs: Sequence[str] = (),
     outputs: Sequence[str] = (),
     skip_passes: Sequence[str] = (),
+    passes: Sequence[Pass] = (),
     quantize: Mapping[str, Any] | None = None,
     limits: Mapping[str, int | str] | str | None = None,
     measure: bool = True,
@@ -46,6 +48,8 @@ def compile(
         shapes: input name → shape, for models with open dimensions.
         inputs, outputs: names of tensors to cut the graph at; the report then says what is left to the caller.
         skip_passes: names of float passes (`edgec.graph.PASSES`) to leave out.
+        passes: compression in order, such as [edgec.Prune(macs=0.66), edgec.Distill(seconds=300)]; they take `calibration` where
+            they have no data of their own, and int8 quantization follows unless the last is an edgec.Quantize.
         quantize: options of `edgec.compress.Options` by name, such as {"ranges": "minmax"} or {"equalize": (1, 1)}.
         limits: {"flash": …, "ram": …} in bytes, or as "256K", "64KiB", "1M"; either may be left out. "target" takes those of a
             typical part, `Target.memory`. Flash is artifact and code, RAM is arena and stack.
@@ -59,7 +63,7 @@ def compile(
         FitError: beyond limits; nothing is then written.
     """
     from edgec import graph, importer, lower, plan
-    from edgec.compress import quantize_model
+    from edgec.compress.passes import run_passes
     from edgec.emit.kernels import select
     from edgec.ir.verify import verify
 
@@ -75,12 +79,18 @@ def compile(
         "skip_passes": list(skip_passes),
     }
     if not importer.is_quantized(onnx_model):
-        _require(calibration)
+        _require(calibration, passes)
         report("optimize", 0.0)
         onnx_model, facts["passes"] = graph.optimize(onnx_model, skip=skip_passes)
-        onnx_model, facts["quantization"] = quantize_model(onnx_model, calibration, options=_options(quantize), progress=report)
+        onnx_model, (*facts["compression"], facts["quantization"]) = run_passes(
+            onnx_model, passes, calibration, quantize=quantize, progress=report
+        )
         facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
         onnx_model = importer.fold(onnx_model)
+    elif passes:
+        raise UsageError(
+            f"{passes[0]!r} needs a float model", where="passes", why="the model is quantized already", fix="compile the float model it was made from"
+        )
     report("lower", 0.0)
     program = lower.lower(onnx_model)
     verify(program)
@@ -95,22 +105,8 @@ def compile(
     return artifact
 
 
-def _options(quantize: Mapping[str, Any] | None) -> Any:
-    from edgec.compress import Options
-
-    try:
-        return Options(**dict(quantize or {}))
-    except TypeError:
-        raise UsageError(
-            f"unknown quantization option in {sorted(map(str, quantize or {}))}",
-            where="quantize",
-            why=f"the options are {', '.join(f.name for f in fields(Options))}",
-            fix="use these names",
-        ) from None
-
-
-def _require(calibration: Any) -> None:
-    if calibration is None:
+def _require(calibration: Any, passes: Sequence[Pass]) -> None:
+    if calibration is None and not any(step.name == "Quantize" and step.data is not None for step in passes):
         raise UsageError(
             "a float model needs calibration data",
             where="calibration",
