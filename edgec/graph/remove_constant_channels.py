@@ -11,9 +11,10 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.graph.channel_affine import set_weights_and_bias, weights_and_bias
-from edgec.graph.channels import ChannelSpaces, Place, Space
+from edgec.graph.channels import ChannelSpaces, Space
 from edgec.graph.constant_propagation import Known, convolve, negligible_slices, propagate_constants
-from edgec.graph.edit import count, is_op, set_constant_input, set_integer, shape_of
+from edgec.graph.edit import count, is_op
+from edgec.graph.narrow import narrow
 
 UNIFORM = 2.0**-40
 """A contribution is the same at every position when its spread is at most this fraction of its size: float64 rounding, no more."""
@@ -49,44 +50,37 @@ def _remove_once(graph: ir.Graph) -> int:
         keep = np.zeros(space.size, bool)
         contributions = []
         for reader in space.readers:
-            repeat = channels.place[reader.inputs[0]].repeat
-            foldable, added = _contributions(reader, known.get(reader.inputs[0]), repeat)
+            entries = channels.layout[reader.inputs[0]].entries(space)
+            foldable, added = _contributions(reader, known.get(reader.inputs[0]), entries)
             keep |= ~foldable
             contributions.append(added)
         if not keep.any():
             keep[0] = True
         if not keep.all():
             decisions.append((space, keep, [a[:, ~keep].sum(axis=1) for a in contributions]))
-    for space, keep, bias in decisions:
+    for space, _, bias in decisions:
         for reader, more in zip(space.readers, bias, strict=True):
             weights, old = weights_and_bias(reader)
-            repeat = channels.place[reader.inputs[0]].repeat
-            set_weights_and_bias(reader, weights[:, np.repeat(keep, repeat)], old + more)
-    for space, keep, _ in decisions:
-        for node in (*space.producers, *space.depthwise):
-            weights, old = weights_and_bias(node)
-            set_weights_and_bias(node, weights[keep], old[keep])
-        for node in space.depthwise:
-            set_integer(node, "group", int(keep.sum()))
-        for value in space.values:
-            _shrink(value, channels.place[value], int(keep.sum()))
+            set_weights_and_bias(reader, weights, old + more)
+    narrow(graph, channels, {space: keep for space, keep, _ in decisions})
     return sum(int((~keep).sum()) for _, keep, _ in decisions)
 
 
-def _contributions(reader: ir.Node, x: Known | None, repeat: int) -> tuple[np.ndarray, np.ndarray]:
-    """(bool [channels] that can go, float64 [out, channels] what each adds to every position of the output)."""
+def _contributions(reader: ir.Node, x: Known | None, entries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(bool [channels] that can go, float64 [out, channels] what each adds to every position of the output).
+
+    entries: int [channels, …], the entries of the reader's input that each channel is.
+    """
     weights, _ = weights_and_bias(reader)
-    out, entries = weights.shape[:2]
-    size = entries // repeat
-    unread = negligible_slices(weights).all(axis=0).reshape(size, repeat).all(axis=1)
+    out, size = len(weights), len(entries)
+    unread = negligible_slices(weights).all(axis=0)[entries].all(axis=1)
     added = np.zeros((out, size))
     foldable = unread.copy()
     if x is None:
         return foldable, added
-    whole = x.mask[0].reshape(size, -1).all(axis=1)
+    whole = x.mask[0].reshape(weights.shape[1], -1).all(axis=1)[entries].all(axis=1)
     for c in np.flatnonzero(whole & ~unread):
-        entry = slice(c * repeat, (c + 1) * repeat)
-        maps, w = x.value[0, entry], weights[:, entry]
+        maps, w = x.value[0, entries[c]], weights[:, entries[c]]
         if not maps.any():
             foldable[c] = True
         elif is_op(reader, "Gemm"):
@@ -97,14 +91,3 @@ def _contributions(reader: ir.Node, x: Known | None, repeat: int) -> tuple[np.nd
             foldable[c] = bool(np.all(spread <= UNIFORM * np.abs(result).max()))
             added[:, c] = result.mean(axis=1)
     return foldable, added
-
-
-def _shrink(value: ir.Value, place: Place, channels: int) -> None:
-    shape = list(shape_of(value))
-    shape[place.axis] = channels * place.repeat
-    value.shape = ir.Shape(shape)
-    node = value.producer()
-    if is_op(node, "Reshape"):
-        target = np.array(shape, np.int64)
-        node.attributes.pop("allowzero", None)
-        set_constant_input(node, 1, f"{node.inputs[1].name}", target)
