@@ -12,16 +12,18 @@ from edgec.errors import UsageError
 from edgec.limits import check_limits, parse_limits
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from onnx import ModelProto
 
-    from edgec.compress.passes import Pass
+    from edgec.compress.passes import Compressed, Pass
 
 Progress = Callable[[str, float], None]
 """Called with the name of a step and the fraction of it that is done."""
 
 
 def compile(
-    model: str | os.PathLike | bytes | ModelProto,
+    model: str | os.PathLike | bytes | ModelProto | Compressed,
     target: str | targets.Target,
     *,
     calibration: Any = None,
@@ -31,6 +33,11 @@ def compile(
     skip_passes: Sequence[str] = (),
     passes: Sequence[Pass] = (),
     quantize: Mapping[str, Any] | None = None,
+    budget: Mapping[str, int | str] | None = None,
+    max_drop: float = 0.01,
+    evaluate: Callable[[Any], float] | None = None,
+    executor: Executor | None = None,
+    distill: Mapping[str, Any] | None = None,
     limits: Mapping[str, int | str] | str | None = None,
     measure: bool = True,
     save_qdq: str | os.PathLike | None = None,
@@ -41,7 +48,7 @@ def compile(
     """Compile a model for a target.
 
     Args:
-        model: float or QDQ ONNX: a path, the file's bytes, or a ModelProto.
+        model: float or QDQ ONNX: a path, the file's bytes, a ModelProto, or what a compression pass made.
         target: a name from `edgec.targets.names()`, or a Target.
         calibration: for a float model: an array [N, …], a .npy/.npz path, an iterable of samples or batches (dicts for
             several inputs), or "synthetic" (noise: the report then says that accuracy is unverified). float32, finite.
@@ -51,6 +58,10 @@ def compile(
         passes: compression in order, such as [edgec.Prune(macs=0.66), edgec.Distill(seconds=300)]; they take `calibration` where
             they have no data of their own, and int8 quantization follows unless the last is an edgec.Quantize.
         quantize: options of `edgec.compress.Options` by name, such as {"ranges": "minmax"} or {"equalize": (1, 1)}.
+        budget: limits to search under: {"weights": "14K", "flash": …, "ram": …, "macs": "6M", "instructions": …}, any of them. Pruning and
+            weights of 4 and 8 bits are tried and combined; the artifact's `front` has all points, as JSON and as a picture.
+        max_drop, evaluate, executor, distill: of the search, see `edgec.search.search`: how far the score may fall, a score of
+            your own, where candidates run, and options of edgec.Distill to train the best pruned ones.
         limits: {"flash": …, "ram": …} in bytes, or as "256K", "64KiB", "1M"; either may be left out. "target" takes those of a
             typical part, `Target.memory`. Flash is artifact and code, RAM is arena and stack.
         measure: for limits: code and stack from the target's own compiler and emulator where installed, not from the table.
@@ -60,17 +71,19 @@ def compile(
 
     Raises:
         UsageError, ModelError, DataError: the user's mistake, with what, where, why and fix.
-        FitError: beyond limits; nothing is then written.
+        FitError: beyond limits or budget; nothing is then written.
     """
     from edgec import graph, importer, lower, plan
-    from edgec.compress.passes import run_passes
+    from edgec.compress.passes import Compressed, run_passes
     from edgec.emit.kernels import select
     from edgec.ir.verify import verify
 
     report = progress or (lambda step, done: None)
     chosen = targets.load(target)
     bounds = parse_limits(limits, chosen)
+    versions = {"security_counter": security_counter, "model_version": model_version}
     report("import", 0.0)
+    model, reports = (model.proto(), list(model.reports)) if isinstance(model, Compressed) else (model, [])
     onnx_model = importer.import_model(model, shapes=shapes, inputs=inputs, outputs=outputs)
     facts: dict[str, Any] = {
         "macs_source": graph.count_macs(onnx_model),
@@ -82,27 +95,39 @@ def compile(
         _require(calibration, passes)
         report("optimize", 0.0)
         onnx_model, facts["passes"] = graph.optimize(onnx_model, skip=skip_passes)
-        onnx_model, (*facts["compression"], facts["quantization"]) = run_passes(
-            onnx_model, passes, calibration, quantize=quantize, progress=report
-        )
-        facts["calibration"] = "synthetic" if isinstance(calibration, str) and calibration == "synthetic" else "data"
+        if budget is not None:
+            from edgec.search import search
+
+            return search(
+                onnx_model, chosen, calibration, passes=passes, budget=budget, max_drop=max_drop, evaluate=evaluate, executor=executor,
+                distill=distill, quantize=quantize, compile_options={"limits": limits, "measure": measure, **versions}, progress=progress,
+            )  # fmt: skip
+        onnx_model, made = run_passes(onnx_model, passes, calibration, quantize=quantize, progress=report)
+        reports += made
         onnx_model = importer.fold(onnx_model)
-    elif passes:
-        raise UsageError(
-            f"{passes[0]!r} needs a float model", where="passes", why="the model is quantized already", fix="compile the float model it was made from"
-        )
+    elif passes or budget is not None:
+        raise _already_quantized("passes" if passes else "budget")
+    if reports:
+        *facts["compression"], facts["quantization"] = reports
+        facts["calibration"] = "synthetic" if facts["quantization"]["synthetic"] else "data"
     report("lower", 0.0)
     program = lower.lower(onnx_model)
     verify(program)
     program, kernels = plan.schedule(program, [select(op, chosen) for op in program.ops])
     memory = plan.make_plan(program, kernels)
     report("emit", 0.0)
-    artifact = Artifact.build(program, memory, kernels, chosen, facts, security_counter=security_counter, model_version=model_version)
+    artifact = Artifact.build(program, memory, kernels, chosen, facts, **versions)
     if bounds:
         check_limits(artifact, bounds, measure=measure)
     if save_qdq is not None:
         importer.save(onnx_model, save_qdq)
     return artifact
+
+
+def _already_quantized(where: str) -> UsageError:
+    return UsageError(
+        "a quantized model cannot be compressed further", where=where, why="it carries QuantizeLinear", fix="compile the float model it was made from"
+    )
 
 
 def _require(calibration: Any, passes: Sequence[Pass]) -> None:

@@ -51,5 +51,5 @@ def test_mistakes(digits, call, what):
 
 def test_passes_want_a_float_model(digits):
     qdq = edgec.Quantize(digits.calibration)(digits.path).proto()
-    with pytest.raises(UsageError, match="needs a float model"):
+    with pytest.raises(UsageError, match="cannot be compressed further"):
         edgec.compile(qdq, "host", passes=[edgec.Quantize(digits.calibration)])

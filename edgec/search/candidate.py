@@ -1,0 +1,148 @@
+"""One point of a search: how a network is made smaller, made so, and measured. Everything here can be pickled for another process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from edgec.compress.passes import Compressed
+from edgec.errors import EdgecError
+from edgec.search.budget import costs_of
+
+if TYPE_CHECKING:
+    from edgec.search.scores import Evaluate
+
+ATTEMPTS = 4
+"""Tries to meet a limit of weight bytes: a target's packing may add padding that the choice of bits does not know of."""
+
+
+@dataclass(frozen=True, order=True)
+class Candidate:
+    """macs: fraction of the float model's that is kept; weights: greatest bytes of all constants in flash, None for 8 bits
+    everywhere; distilled: trained against the float model after pruning."""
+
+    macs: float = 1.0
+    weights: int | None = None
+    distilled: bool = False
+
+    def __str__(self) -> str:
+        parts = [f"{100 * self.macs:.0f} % of the MACs" if self.macs < 1 else "all MACs"]
+        parts.append("8-bit weights" if self.weights is None else f"4- and 8-bit weights in {self.weights:,} bytes")
+        return ", ".join(parts + ["distilled"] * self.distilled)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"macs": self.macs, "weights": self.weights, "distilled": self.distilled}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What became of a candidate.
+
+    score: of `evaluate`; costs: as `search.budget.FIGURES`; data: the artifact; qdq: the quantized ONNX model; error: why there is
+    none of these, in words.
+    """
+
+    candidate: Candidate
+    score: float = float("-inf")
+    costs: Mapping[str, int] = field(default_factory=dict)
+    bits: Mapping[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    data: bytes = field(default=b"", repr=False)
+    qdq: bytes = field(default=b"", repr=False)
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, without the models."""
+        found = {**self.candidate.as_dict(), "name": str(self.candidate)}
+        if self.error:
+            return found | {"error": self.error}
+        costs = {f"{k}_bytes" if k in ("weights", "flash", "ram") else k: v for k, v in self.costs.items()}
+        return found | {"score": self.score, "costs": costs, "bits": dict(self.bits), "seconds": round(self.seconds, 1)}
+
+    def artifact(self) -> Any:
+        """The compiled network."""
+        from edgec.artifact import Artifact
+
+        return Artifact(self.data)
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A float model as ONNX bytes, with the reports of the passes that made it; or why there is none, in words."""
+
+    model: bytes = field(default=b"", repr=False)
+    reports: tuple[Mapping[str, Any], ...] = ()
+    error: str = ""
+
+    def loaded(self) -> Compressed:
+        """As it is: it went through the importer and the float passes before the search."""
+        import onnx
+        import onnx_ir as ir
+
+        return Compressed(ir.from_proto(onnx.load_from_string(self.model)), tuple(dict(r) for r in self.reports))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all candidates of a search share.
+
+    model: the float ONNX model; data: samples that the passes take; compile_options: of `edgec.compile`; distill: options of
+    `edgec.Distill`, or None.
+    """
+
+    model: Narrowed
+    target: Any
+    data: Any
+    evaluate: Evaluate
+    measure: bool
+    compile_options: Mapping[str, Any]
+    quantize: Mapping[str, Any]
+    prune: Mapping[str, Any]
+    distill: Mapping[str, Any] | None
+
+
+def narrow(job: Job, macs: float, distilled: bool, start: Narrowed | None = None) -> Narrowed:
+    """The float model with that fraction of its MACs.
+
+    start: a model pruned before, where distilled only adds the training.
+    """
+    import edgec
+
+    try:
+        made = (start or job.model).loaded()
+        if start is None and macs < 1:
+            made = edgec.Prune(job.data, macs=macs, **job.prune)(made)
+        if distilled:
+            made = edgec.Distill(job.data, teacher=job.model.loaded(), **(job.distill or {}))(made)
+        return Narrowed(made.proto().SerializeToString(), made.reports)
+    except EdgecError as error:
+        return Narrowed(error=str(error))
+
+
+def quantize(job: Job, candidate: Candidate, model: Narrowed) -> Point:
+    """Quantize, compile, measure and score a float model."""
+    start = time.monotonic()
+    try:
+        return replace(_compiled(job, candidate, model), seconds=time.monotonic() - start)
+    except EdgecError as error:
+        return Point(candidate, error=str(error))
+
+
+def _compiled(job: Job, candidate: Candidate, model: Narrowed) -> Point:
+    import edgec
+    from edgec.emit.artifact import WEIGHTS, sections_of
+
+    limit = candidate.weights
+    for _ in range(ATTEMPTS):
+        options = dict(job.quantize) if limit is None else {**job.quantize, "weight_bytes": limit}
+        made = edgec.Quantize(job.data, **options)(model.loaded())
+        artifact = edgec.compile(made, job.target, **job.compile_options)
+        over = len(sections_of(artifact.data)[1][WEIGHTS]) - (candidate.weights or 0)
+        if limit is None or over <= 0:
+            break
+        limit -= over
+    score = float(job.evaluate(artifact))
+    costs = costs_of(artifact, measure=job.measure)
+    return Point(candidate, score, costs, made.report.get("weight_bits", {}), data=artifact.data, qdq=made.proto().SerializeToString())

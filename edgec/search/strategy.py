@@ -1,0 +1,128 @@
+"""Which candidates a search tries: a grid that the budget decides, then steps around the best of it.
+
+Everything is decided from results alone, in rounds, so that the same search gives the same front with any executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from typing import Any
+
+from edgec.search.candidate import Candidate, Job, Narrowed, Point, narrow, quantize
+from edgec.search.front import Front
+
+Progress = Callable[[str, float], None]
+
+WIDTHS = (0.85, 0.7, 0.55)
+"""Fractions of the MACs that the first round tries, scaled to a budget of MACs or instructions where there is one."""
+
+LEAST_WIDTH = 0.15
+DISTILLED = 2
+"""Points that are trained at the end, the most promising first."""
+
+
+class Inline:
+    """An executor that works at once, in this process."""
+
+    def submit(self, function: Callable[..., Any], *args: Any) -> Future:
+        future: Future = Future()
+        future.set_result(function(*args))
+        return future
+
+
+class Search:
+    """Tries candidates round by round; `points` collects what came of them, in the order in which they were proposed."""
+
+    def __init__(self, job: Job, front: Callable[[Sequence[Point]], Front], executor: Executor | None, progress: Progress) -> None:
+        self.job, self.front, self.progress = job, front, progress
+        self.executor: Any = executor or Inline()
+        self.points: list[Point] = []
+        self.narrowed: dict[tuple[float, bool], Any] = {(1.0, False): job.model}
+
+    def run(self, rounds: int) -> Front:
+        """All rounds; the last trains the best pruned points where the job has options for it."""
+        self._try([Candidate()], "int8")
+        if self.points[0].error:
+            return self.front(self.points)
+        self._try(first_round(self.points[0], self.front(()).limits), "grid")
+        for number in range(1, rounds):
+            self._try(next_round(self.front(self.points)), f"refine {number}")
+        if self.job.distill is not None:
+            self._try(distilled_round(self.front(self.points)), "distill")
+        return self.front(self.points)
+
+    def _try(self, candidates: Sequence[Candidate], step: str) -> None:
+        tried = {p.candidate for p in self.points}
+        new = list(dict.fromkeys(c for c in candidates if c not in tried))
+        for c in new:
+            if (c.macs, c.distilled) not in self.narrowed:
+                start = self._model(Candidate(c.macs)) if c.distilled and c.macs < 1 else None
+                pruned = start if start is not None and not start.error else None
+                self.narrowed[c.macs, c.distilled] = self.executor.submit(narrow, self.job, c.macs, c.distilled, pruned)
+        futures = []
+        for i, c in enumerate(new):
+            self.progress(f"search, {step}: {c}", i / (2 * len(new)))
+            model = self._model(c)
+            futures.append(Point(c, error=model.error) if model.error else self.executor.submit(quantize, self.job, c, model))
+        for i, made in enumerate(futures):
+            self.progress(f"search, {step}: {new[i]}", 0.5 + i / (2 * len(new)))
+            self.points.append(made if isinstance(made, Point) else made.result())
+
+    def _model(self, c: Candidate) -> Narrowed:
+        """The float model that c is quantized from, waited for."""
+        made = self.narrowed[c.macs, c.distilled]
+        return made if isinstance(made, Narrowed) else made.result()
+
+
+def weight_limit(point: Point, limits: Mapping[str, int]) -> int | None:
+    """Bytes of weights that keep weights and flash within limits, code and the rest of the artifact staying as they are."""
+    found = [limits["weights"]] if "weights" in limits else []
+    if "flash" in limits:
+        found.append(limits["flash"] - (point.costs["flash"] - point.costs["weights"]))
+    return min(found, default=None)
+
+
+def work_limit(point: Point, limits: Mapping[str, int]) -> float:
+    """Fraction of the point's MACs that keeps MACs and instructions within limits, instructions being proportional to MACs."""
+    return min((limits[k] / max(point.costs[k], 1) for k in ("macs", "instructions") if k in limits), default=1.0)
+
+
+def first_round(base: Point, limits: Mapping[str, int]) -> list[Candidate]:
+    """The grid: widths and, for each, 8 bits and what the budget of weights leaves; points in between for the front."""
+    most = min(work_limit(base, limits), 1.0)
+    widths = ([1.0] if most == 1.0 else [most]) + [w * most for w in WIDTHS]
+    limit = weight_limit(base, limits)
+    found = [Candidate(round(max(w, LEAST_WIDTH), 4)) for w in widths]
+    if limit is None:
+        found += [Candidate(c.macs, round(share * c.macs * base.costs["weights"])) for c in found[:2] for share in (0.75, 0.6)]
+    elif limit < base.costs["weights"]:
+        found += [Candidate(c.macs, limit) for c in found] + [Candidate(found[0].macs, (limit + base.costs["weights"]) // 2)]
+    return found
+
+
+def next_round(front: Front) -> list[Candidate]:
+    """Between the best point and its neighbours in width; further down where nothing fits yet."""
+    made = sorted((p for p in front.tried if not p.error), key=lambda p: p.candidate.macs)
+    fitting = [p for p in made if front.fits(p)]
+    if not fitting:
+        smallest = made[0]
+        scale = min([0.8, work_limit(smallest, front.limits)])
+        macs = round(max(smallest.candidate.macs * scale, LEAST_WIDTH), 4)
+        limit = weight_limit(smallest, front.limits)
+        return [Candidate(macs, limit), Candidate(macs)]
+    best = max(fitting, key=lambda p: (p.score, -p.costs[front.axes[0]]))
+    widths = sorted({p.candidate.macs for p in made})
+    at = widths.index(best.candidate.macs)
+    around = [widths[i] for i in (at - 1, at + 1) if 0 <= i < len(widths)]
+    between = [round((best.candidate.macs + w) / 2, 4) for w in around if abs(w - best.candidate.macs) > 0.04]
+    limit = weight_limit(best, front.limits)
+    return [Candidate(macs, kind) for macs in between for kind in dict.fromkeys((best.candidate.weights, limit))]
+
+
+def distilled_round(front: Front) -> list[Candidate]:
+    """The fitting points of highest score, trained; those within the drop already are left alone."""
+    fitting = sorted((p for p in front.tried if not p.error and front.fits(p)), key=lambda p: -p.score)
+    if front.best is not None:
+        fitting = [p for p in front.points if p.score < front.float_score and p.candidate.macs < front.best.candidate.macs] or fitting[:1]
+    return [Candidate(p.candidate.macs, p.candidate.weights, True) for p in fitting[:DISTILLED] if not p.candidate.distilled]
