@@ -67,8 +67,10 @@ class Artifact:
 
         Args:
             x: float or int8: one sample (with or without the batch axis) or a batch [N, …]; a dict name → array for several
-                inputs. Floats are quantized, and the outputs dequantized to float32; int8 in gives int8 out.
-            out: int8 buffer of the output's shape, C-contiguous; with x int8, one input and one output: no copy is made.
+                inputs. Floats are quantized, and the outputs dequantized to float32; int8 in gives int8 out. Outputs that
+                are indices (ArgMax) are int64 with floats, as in ONNX, and int32 with int8.
+            out: int8 (for indices int32) buffer of the output's shape, C-contiguous; with x int8, one input and one output: no
+                copy is made.
             on: "host" (this machine's kernels), "interpreter" (the specification), or "qemu" (the target's firmware, emulated).
             engine: with on="qemu": "runtime" runs the artifact, "c" the generated C.
 
@@ -80,10 +82,10 @@ class Artifact:
         """
         if out is not None:
             try:
-                self.host.run_buffers(x, out)
+                self.host.run_buffers(x, self._as_bytes(out))
                 return out
             except (TypeError, ValueError) as error:
-                raise DataError("the prepared buffers do not fit", where="x, out", why=str(error), fix="pass C-contiguous int8 arrays of the sizes of input and output") from None
+                raise DataError("the prepared buffers do not fit", where="x, out", why=str(error), fix="pass C-contiguous int8 arrays (int32 for indices) of the sizes of input and output") from None
         from edgec import run
 
         if on == "qemu":
@@ -93,6 +95,14 @@ class Artifact:
         if on != "host":
             raise UsageError(f"cannot run on {on!r}", where="on", why='it is "host", "interpreter" or "qemu"', fix="choose one of these")
         return run.on_host(self, x)
+
+    def _as_bytes(self, out: Any) -> Any:
+        """`out` as the engine takes it: int8 itself, or the bytes of an int32 array where the output holds indices."""
+        if self.program.tensors[self.program.outputs[0].tensor].dtype == "int8":
+            return out
+        if not isinstance(out, np.ndarray) or out.dtype != np.int32 or not out.flags.c_contiguous:
+            raise TypeError("the output holds indices: a C-contiguous int32 array is needed")
+        return out.reshape(-1).view(np.int8)
 
     @cached_property
     def host(self) -> Any:
@@ -114,7 +124,7 @@ class Artifact:
         return dequantize_port(self, self.program.inputs, q, name)
 
     def dequantize_output(self, q: np.ndarray, name: str | None = None) -> np.ndarray:
-        """int8 output to float32: (q − zero_point)·scale."""
+        """int8 output to float32: (q − zero_point)·scale. Indices (int32) become int64."""
         from edgec.run import dequantize_port
 
         return dequantize_port(self, self.program.outputs, q, name)

@@ -106,6 +106,8 @@ class _Outputs:
         self.ports = artifact.program.outputs
         inputs = {int(np.prod(p.shape)) for p in artifact.program.inputs}
         self.classes = {p.name: is_class_vector(p.shape) and (truth is not None or int(np.prod(p.shape)) not in inputs) for p in self.ports}
+        self.indices = {p.name for p in self.ports if artifact.program.tensors[p.tensor].dtype == "int32"}
+        self.classes.update(dict.fromkeys(self.indices, False))
         if truth is not None and not any(self.classes.values()):
             raise DataError(
                 "labels for outputs that are no classes",
@@ -125,6 +127,10 @@ class _Outputs:
             f = wanted[port.name].astype(np.float64)
             rows = f.reshape(len(f), -1)
             difference = rows - named[port.name].reshape(rows.shape)
+            if port.name in self.indices:
+                sums["n"] += rows.size
+                sums["same"] += int((difference == 0).sum())
+                continue
             sums["n"] += len(rows)
             sums["signal"] += float(np.square(rows).sum())
             sums["noise"] += float(np.square(difference).sum())
@@ -148,6 +154,9 @@ class _Outputs:
             s = self.sums[port.name]
             n = int(s["n"])
             tensor = self.artifact.program.tensors[port.tensor]
+            if port.name in self.indices:
+                rows.append({"name": port.name, "agreement": round(100 * s["same"] / n, 2), "agreement_interval": wilson(int(s["same"]), n)})
+                continue
             row: dict[str, Any] = {
                 "name": port.name,
                 "sqnr_db": round(float(np.clip(10 * np.log10(max(s["signal"], 1e-300) / s["noise"]), -200, 200)), 2)

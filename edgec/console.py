@@ -41,9 +41,9 @@ def inspect_text(report: Mapping[str, Any]) -> str:
         lines += ["", "left to the caller", *(line for text in left for line in _wrapped(text, "  "))]
     for side in ("inputs", "outputs"):
         rows = [
-            [p["name"], _cell(p["shape"]), _cell(p["bytes"]), f"{p['scale']:.8g}", str(p["zero_point"]), p["layout"]] for p in report[side]
+            [p["name"], _cell(p["shape"]), p["dtype"], _cell(p["bytes"]), f"{p['scale']:.8g}", str(p["zero_point"]), p["layout"]] for p in report[side]
         ]
-        lines += ["", side, *columns(["name", "shape", "bytes", "scale", "zero_point", "layout"], rows, right={2, 3, 4})]
+        lines += ["", side, *columns(["name", "shape", "dtype", "bytes", "scale", "zero_point", "layout"], rows, right={3, 4, 5})]
     rows = [
         [
             layer["name"],
@@ -112,9 +112,11 @@ def compare_text(result: Mapping[str, Any]) -> str:
     lines = [f"{result['model']} for {result['target']}, {result['samples']:,} samples"]
     lines += _wrapped(f"compared with {result['reference']}", "")
     for o in result["outputs"]:
-        rows = [("SQNR", f"{o['sqnr_db']:.1f} dB", f"largest error {o['largest_error']:.4g}, {o['largest_error_steps']:g} steps")]
+        rows = []
+        if "sqnr_db" in o:
+            rows.append(("SQNR", f"{o['sqnr_db']:.1f} dB", f"largest error {o['largest_error']:.4g}, {o['largest_error_steps']:g} steps"))
         for name, key in (
-            ("same class as float", "agreement"),
+            ("same class as float" if "sqnr_db" in o else "same index as float", "agreement"),
             ("accuracy of float", "float_accuracy"),
             ("accuracy of int8", "int8_accuracy"),
         ):

@@ -19,7 +19,7 @@ from edgec.graph.edit import bypass, can_bypass, is_op
 from edgec.graph.evaluate_constants import evaluate_constants
 from edgec.graph.qoperator_to_qdq import qoperator_to_qdq
 from edgec.graph.to_float32 import to_float32
-from edgec.ops import ONNX_OPERATORS
+from edgec.ops import ONNX_LAYOUT, ONNX_OPERATORS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -220,6 +220,7 @@ def fold(model: ir.Model, where: str = "model") -> ir.Model:
     for node in list(model.graph):
         if is_op(node, "Cast") and node.inputs[0].dtype == node.outputs[0].dtype is not None and can_bypass(node, node.inputs[0]):
             bypass(node, node.inputs[0])
+    _drop_casts_of_indices(model)
     common.IdentityEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
     common.ShapeInferencePass(strict_mode=False, check_type=False)(model)
@@ -237,17 +238,24 @@ def fold(model: ir.Model, where: str = "model") -> ir.Model:
     return model
 
 
+def _drop_casts_of_indices(model: ir.Model) -> None:
+    """Indices have one integer type here, so that a Cast of them between int64 and int32 says nothing. In place."""
+    indices: set[ir.Value] = set()
+    for node in list(model.graph):
+        if is_op(node, "ArgMax", "ArgMin"):
+            indices.add(node.outputs[0])
+        elif node.inputs and node.inputs[0] in indices:
+            if is_op(node, "Cast") and node.outputs[0].dtype in (ir.DataType.INT32, ir.DataType.INT64) and can_bypass(node, node.inputs[0]):
+                source = node.inputs[0]
+                bypass(node, source)
+                source.type = ir.TensorType(ir.DataType.INT64)
+            elif is_op(node, *ONNX_LAYOUT):
+                node.outputs[0].type = ir.TensorType(ir.DataType.INT64)
+                indices.add(node.outputs[0])
+
+
 def _refuse_unsupported(model: ir.Model, where: str) -> None:
     """One error that lists every node of a type edgec does not know."""
-    for node in model.graph:
-        if is_op(node, "ArgMax", "ArgMin"):
-            name = node.inputs[0].name
-            raise ModelError(
-                f"{node.op_type} is left to the caller",
-                where=f"{where}: {describe(node)}",
-                why="a network gives int8 tensors, not indices; int8 scores are ordered as the float ones are",
-                fix=f'compile with outputs=["{name}"] (--cut-output {name}), and take the {node.op_type.lower()} of the result',
-            )
     bad = [node for node in model.graph if node.op_type not in ONNX_OPERATORS or node.domain not in ("", "ai.onnx")]
     if bad:
         kinds = sorted({f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in bad})

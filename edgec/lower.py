@@ -28,7 +28,7 @@ NAME_LENGTH = 40
 
 @dataclass(frozen=True)
 class View:
-    """An int8 activation as ONNX sees it.
+    """An int8 activation (or int32 indices) as ONNX sees it.
 
     order[i] is the axis of `shape` that lies at physical position i, outermost first. flattened is set where a reshape was
     taken of bytes in another order than the ONNX one: the view before it, so that a dense layer can permute its weights.
@@ -93,11 +93,17 @@ class Lowering:
             name = "missing" if value is None else value.name
             raise self.refuse(node, f"input {index} ({name}) is not a quantized activation", "it comes neither from DequantizeLinear nor from an operator on one", "quantize this tensor, or let edgec quantize the float model")
         return self.views[value]
+        if value in self.views and self.views[value].tensor.dtype != "int8" and node.op_type not in ONNX_LAYOUT:
+            raise self._refuse_indices(node, value.name)
 
     def is_activation(self, value: ir.Value | None) -> bool:
         return value is not None and value in self.views
 
     def arrange(self, view: View, order: Sequence[int], node: ir.Node) -> View:
+    def _refuse_indices(self, node: ir.Node, name: str | None) -> ModelError:
+        fix = f'compile with outputs=["{name}"] (--cut-output {name}), and do what follows in the application'
+        return self.refuse(node, f"{node.op_type} of indices is not supported", f"{name} holds int32 indices, which leave the network as they are", fix)
+
         """The same view with its bytes in `order`; emits a transpose only where bytes must move."""
         if view.flattened is not None:
             before = view.flattened
@@ -118,6 +124,8 @@ class Lowering:
             raise self.refuse(node, "a transpose of more than four axes", f"axes of size > 1: {len(real)}", "reshape before the transpose so that neighbouring axes are one")
         shape = [view.shape[a] for a in real]
         out = self.tensor(f"{view.tensor.name}.{'_'.join(map(str, order))}", tuple(view.shape[a] for a in order), view.tensor.scale, view.tensor.zero_point)
+        if view.tensor.dtype != "int8":
+            raise self._refuse_indices(node, view.tensor.name)
         attrs = Transpose.attrs_for(shape, [real.index(a) for a in wanted.real_order])
         self.emit("transpose", f"{node.name}.transpose", [view.tensor], out, attrs)
         return replace(wanted, tensor=out)
@@ -290,6 +298,13 @@ class Lowering:
     def emit(self, opcode: str, name: str, inputs: Sequence[Tensor], output: Tensor, attrs: dict[str, int], constants: Sequence[np.ndarray] = ()) -> None:
         """Append one operator; constants in order of its roles."""
         operator, unique = OPERATORS[opcode], _unique(name, {op.name for op in self.ops})
+    def output_indices(self, node: ir.Node, shape: tuple[int, ...], order: Sequence[int]) -> Tensor:
+        """The int32 tensor of a node that gives indices, not numbers of a scale; its bytes will lie in `order`."""
+        named = self.tensor(node.outputs[0].name or node.name, tuple(shape[a] for a in order), 1.0, 0)
+        self.tensors[named.name] = tensor = replace(named, dtype="int32")
+        self.views[node.outputs[0]] = View(tensor, shape, tuple(order))
+        return tensor
+
         named = []
         for role, dtype, data in zip(operator.roles, operator.role_dtypes, constants, strict=True):
             self.constants[f"{unique}.{role}"] = Constant(f"{unique}.{role}", data, dtype)
@@ -337,6 +352,8 @@ class Lowering:
         ahead = [value]
         while ahead:
             seen = ahead.pop(0)
+        if self.views[region.source].tensor.dtype != "int8":
+            raise self._refuse_indices(last, region.source.name)
             for use in seen.uses():
                 if use.node.op_type in (QUANTIZE, DEQUANTIZE):
                     scale, zero_point = self.quantization(use.node)

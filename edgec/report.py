@@ -123,6 +123,7 @@ def _port(program: Program, port: Any) -> dict[str, Any]:
         "shape": list(port.shape),
         "layout": "as the model has it" if port.order is None else f"axes {list(port.order)} of the model, outermost first",
         "bytes": t.nbytes,
+        "dtype": t.dtype,
         "scale": t.scale,
         "zero_point": t.zero_point,
     }

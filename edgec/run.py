@@ -10,7 +10,7 @@ import numpy as np
 from edgec import numerics
 from edgec.errors import DataError, MismatchError
 from edgec.ir import interp
-from edgec.ir.core import Port
+from edgec.ir.core import DTYPES, Port, Tensor
 
 if TYPE_CHECKING:
     from edgec.artifact import Artifact
@@ -150,9 +150,9 @@ def _around(artifact: Artifact, x: Any, call: Callable[[Rows], Rows]) -> Any:
     outputs = {}
     for port in artifact.program.outputs:
         t = artifact.program.tensors[port.tensor]
-        values = _logical(results[port.name], port, t.shape)
+        values = _logical(typed(results[port.name], t.dtype), port, t.shape)
         if not kind.quantized:
-            values = numerics.dequantize(values, t.scale, t.zero_point)
+            values = real(values, t)
         outputs[port.name] = kind.shape(values, port.shape)
     return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
@@ -257,8 +257,17 @@ def quantize_port(artifact: Artifact, x: Any, name: str | None) -> np.ndarray:
 
 
 def dequantize_port(artifact: Artifact, ports: tuple[Port, ...], q: np.ndarray, name: str | None) -> np.ndarray:
-    t = artifact.program.tensors[_port(ports, name).tensor]
-    return numerics.dequantize(q, t.scale, t.zero_point)
+    return real(np.asarray(q), artifact.program.tensors[_port(ports, name).tensor])
+
+
+def typed(rows: np.ndarray, dtype: str) -> np.ndarray:
+    """int8 [N, bytes] as elements of a program's dtype, [N, elements]."""
+    return rows if dtype == "int8" else np.ascontiguousarray(rows).view(np.dtype(DTYPES[dtype]).newbyteorder("<")).astype(DTYPES[dtype])
+
+
+def real(values: np.ndarray, tensor: Tensor) -> np.ndarray:
+    """What the elements of a tensor mean to the model's user: float32, or indices, which ONNX has as int64."""
+    return numerics.dequantize(values, tensor.scale, tensor.zero_point) if tensor.dtype == "int8" else values.astype(np.int64)
 
 
 def self_test(artifact: Artifact) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -211,11 +211,3 @@ def test_cuts():
         import_model(chain(), outputs=["nothing"])
 
 
-def test_argmax_is_left_to_the_caller_and_the_error_says_how():
-    nodes = [node("Relu", ["x"], ["scores"]), node("ArgMax", ["scores"], ["y"], axis=1)]
-    proto = model(nodes, {}, {"x": [1, 8]})
-    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
-    x = RNG.normal(0, 1, (8, 8)).astype(np.float32)
-    with pytest.raises(edgec.ModelError, match=r'outputs=\["scores"\]'):
-        edgec.compile(proto, "generic-c", calibration=x)
-    assert edgec.compile(proto, "generic-c", calibration=x, outputs=["scores"]).run(x).shape == (8, 8)

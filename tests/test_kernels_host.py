@@ -32,7 +32,7 @@ def check(program: Program, tier: str, kind: str = "random") -> None:
         for _, outputs in interp.steps(program, values):
             wanted.update(outputs)
             steps.append(next(iter(outputs.values())))
-        got = [np.zeros(program.tensors[port.tensor].size, np.int8) for port in program.outputs]
+        got = [np.zeros(program.tensors[port.tensor].nbytes, np.int8) for port in program.outputs]
         engine.run(*(values[port.tensor] for port in program.inputs), *got)
         for op, step, traced in zip(program.ops, steps, engine.trace(*(values[p.tensor] for p in program.inputs)), strict=True):
             np.testing.assert_array_equal(np.frombuffer(traced, np.int8), step.reshape(-1), f"{program.name}: traced {op.name} on {tier}")

@@ -91,6 +91,13 @@ LISTED = [
     Mutant("conv_transpose", "conv_transpose/conv_transpose_ref.c", "at >= 0 &&", "at > 0 &&"),
     Mutant("conv_transpose", "conv_transpose/conv_transpose_ref.c", "at % stride == 0 &&", "at % stride < 2 &&"),
     Mutant("layout", "layout/layout_ref.c", "l * p->stride_3", "l * p->stride_2"),
+    Mutant("argmax", "argmax/argmax_ref.c", "q + p->last > best", "q > best"),
+    Mutant("argmax", "argmax/argmax_ref.c", "q + p->last > best", "q >= best"),
+    Mutant("argmax", "argmax/argmax_ref.c", "= -p->least", "= 0"),
+    Mutant("argmax", "argmax/argmax_ref.c", "d = 1;", "d = 2;"),
+    Mutant("argmax", "argmax/argmax_ref.c", "d < p->depth", "d < p->depth - 1"),
+    Mutant("argmax", "argmax/argmax_ref.c", "d * p->inner + i", "d * p->inner"),
+    Mutant("argmax", "argmax/argmax_ref.c", "(8 * n)", "(7 * n)"),
 ]
 
 

@@ -79,7 +79,7 @@ void Model::read_records(const edgec_model &model) {
   for (uint32_t i = 0; i < static_cast<uint32_t>(model.input_count) + model.output_count; i++) {
     Port port;
     port.place = {edgec_load_le32(at), edgec_load_le32(at + 4)};
-    port.zero_point = static_cast<int32_t>(edgec_load_le32(at + 8));
+    port.zero_point = static_cast<int16_t>(edgec_load_le16(at + 8));
     (i < model.input_count ? inputs : outputs).push_back(port);
     at += EDGEC_PORT_BYTES;
   }

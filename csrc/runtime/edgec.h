@@ -39,12 +39,14 @@ typedef enum edgec_status {
 
 enum { EDGEC_ALIGNMENT = 16 }; /* of the artifact and of the arena, in bytes */
 
-/* One graph input or output. real = scale * (q - zero_point); scale is a float32 the runtime itself never touches. */
+/* One graph input or output. real = scale * (q - zero_point); scale is a float32 the runtime itself never touches.
+ * Inputs are int8. An output is int8, or int32 where the model gives indices (ArgMax): then scale is 1 and zero_point 0. */
 typedef struct edgec_port {
-  uint32_t offset;     /* in the arena, bytes */
-  uint32_t bytes;      /* one int8 an element */
+  uint32_t offset; /* in the arena, bytes */
+  uint32_t bytes;  /* of all elements */
   int32_t zero_point;
-  uint32_t scale_bits; /* IEEE-754 binary32 */
+  uint32_t scale_bits;    /* IEEE-754 binary32 */
+  uint32_t element_bytes; /* 1: int8, 4: int32 */
 } edgec_port;
 
 struct edgec_kernel; /* kernel.h */
@@ -85,6 +87,9 @@ edgec_port edgec_output_port(const edgec_model *model, uint32_t index);
 int8_t *edgec_input(const edgec_model *model, uint32_t index);
 const int8_t *edgec_output(const edgec_model *model, uint32_t index);
 
+/* An output of element_bytes 4, bytes / 4 indices; NULL for any other. */
+const int32_t *edgec_output_indices(const edgec_model *model, uint32_t index);
+
 /* One inference: inputs must have been written since the last run. */
 edgec_status edgec_run(const edgec_model *model);
 
@@ -102,7 +107,7 @@ typedef int (*edgec_signature_check)(void *user, const uint8_t *public_key, cons
 edgec_status edgec_verify_signature(const void *artifact, size_t artifact_bytes, edgec_signature_check check, void *user,
                                     uint32_t least_security_counter);
 
-/* Optional, edgec_quantize.c: float to int8 and back at the edges, outside the runtime proper (these two use float).
+/* Optional, edgec_quantize.c: for int8 ports. float to int8 and back at the edges, outside the runtime proper (these two use float).
  * edgec_quantize gives EDGEC_ERROR_PROGRAM where a value is NaN. */
 edgec_status edgec_quantize(const float *real, int8_t *quantized, uint32_t count, edgec_port port);
 void edgec_dequantize(const int8_t *quantized, float *real, uint32_t count, edgec_port port);

@@ -138,8 +138,11 @@ static edgec_status check_program(edgec_model *model) {
   const uint8_t *at = model->program + 8;
   for (uint32_t i = 0; i < ports; i++) {
     const uint32_t bytes = edgec_load_le32(at + 4);
-    if (bytes == 0u || !is_inside(edgec_load_le32(at), bytes, model->arena_bytes) ||
-        !edgec_within((int32_t)edgec_load_le32(at + 8), INT8_MIN, INT8_MAX)) {
+    const uint32_t offset = edgec_load_le32(at);
+    const uint32_t element = at[10];
+    const int is_index = element == 4u && i >= model->input_count && offset % 4u == 0u && bytes % 4u == 0u;
+    if (bytes == 0u || !is_inside(offset, bytes, model->arena_bytes) || (element != 1u && is_index == 0) || at[11] != 0u ||
+        !edgec_within((int16_t)edgec_load_le16(at + 8), INT8_MIN, INT8_MAX)) {
       return EDGEC_ERROR_PROGRAM;
     }
     at += EDGEC_PORT_BYTES;
@@ -171,7 +174,7 @@ edgec_status edgec_open(edgec_model *model, const void *artifact, size_t artifac
   if (header[0] != 'E' || header[1] != 'D' || header[2] != 'G' || header[3] != 'C') {
     return EDGEC_ERROR_MAGIC;
   }
-  if (edgec_load_le16(header + 4) != (uint32_t)EDGEC_FORMAT_VERSION || edgec_load_le16(header + 6) != 0u) {
+  if (edgec_load_le16(header + 4) != (uint32_t)EDGEC_FORMAT_VERSION || edgec_load_le16(header + 6) != (uint32_t)EDGEC_FORMAT_MINOR) {
     return EDGEC_ERROR_VERSION;
   }
   const uint32_t total = edgec_load_le32(header + EDGEC_HEADER_TOTAL);

@@ -6,12 +6,13 @@ static edgec_port port_at(const edgec_model *model, uint32_t index) {
   edgec_port port;
   port.offset = edgec_load_le32(at);
   port.bytes = edgec_load_le32(at + 4);
-  port.zero_point = (int32_t)edgec_load_le32(at + 8);
+  port.zero_point = (int16_t)edgec_load_le16(at + 8);
   port.scale_bits = edgec_load_le32(at + 12);
+  port.element_bytes = at[10];
   return port;
 }
 
-static const edgec_port no_port = {0u, 0u, 0, 0u};
+static const edgec_port no_port = {0u, 0u, 0, 0u, 0u};
 
 edgec_port edgec_input_port(const edgec_model *model, uint32_t index) {
   return model == NULL || index >= model->input_count ? no_port : port_at(model, index);
@@ -29,6 +30,10 @@ int8_t *edgec_input(const edgec_model *model, uint32_t index) {
 const int8_t *edgec_output(const edgec_model *model, uint32_t index) {
   const edgec_port port = edgec_output_port(model, index);
   return port.bytes == 0u || model->arena == NULL ? NULL : (const int8_t *)(model->arena + port.offset);
+}
+
+const int32_t *edgec_output_indices(const edgec_model *model, uint32_t index) {
+  return edgec_output_port(model, index).element_bytes == 4u ? (const int32_t *)(const void *)edgec_output(model, index) : NULL;
 }
 
 edgec_status edgec_run(const edgec_model *model) {

@@ -123,9 +123,11 @@ class _Candidate:
 
 
 def _judged(output: ir.Value) -> ir.Value:
-    """The value whose error says most about an output: the logits in front of a softmax."""
+    """The value whose error says most about an output: the logits in front of a softmax or of an index."""
     producer = output.producer()
-    return producer.inputs[0] if is_op(producer, "Softmax", "Sigmoid") else output
+    while output.dtype == ir.DataType.INT64 and is_op(producer, "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Identity"):
+        producer = producer.inputs[0].producer()
+    return producer.inputs[0] if is_op(producer, "Softmax", "Sigmoid", "ArgMax", "ArgMin") else output
 
 
 def _choose_ranges(placement: Placement, found: Calibration, options: Options) -> tuple[dict[ir.Value, Quantization], list[TensorReport]]:

@@ -17,14 +17,14 @@ import numpy as np
 from edgec.emit import cbor
 from edgec.emit.kernels import Kernel, kernel_by_id, packed_constants
 from edgec.errors import ArtifactError, ProgramError
-from edgec.ir.core import Constant, Op, Port, Program, Tensor
+from edgec.ir.core import DTYPE_BITS, Constant, Op, Port, Program, Tensor
 from edgec.ir.verify import verify
 from edgec.ops import BY_CODE, OPERATORS
 from edgec.plan import ALIGNMENT, Plan, verify_plan
 from edgec.targets import LAYOUTS, Target
 
 MAGIC = b"EDGC"
-VERSION = (1, 0)
+VERSION = (1, 1)
 HEADER_BYTES, ENTRY_BYTES, HASH_BYTES = 128, 64, 32
 PROGRAM, WEIGHTS, MANIFEST, SIGNATURE = 1, 2, 3, 4
 SIGNATURE_BYTES = 96
@@ -64,7 +64,7 @@ def _hash(data: bytes) -> bytes:
 
 def _port_bytes(program: Program, plan: Plan, port: Port) -> bytes:
     t = program.tensors[port.tensor]
-    return struct.pack("<IIif", plan.offsets[t.name], t.nbytes, t.zero_point, t.scale)
+    return struct.pack("<IIhBxf", plan.offsets[t.name], t.nbytes, t.zero_point, DTYPE_BITS[t.dtype] // 8, t.scale)
 
 
 def encode(
@@ -224,7 +224,11 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
             raise ValueError(f"tensor {tensor} is not of the manifest's size, or lies in two places")
 
     for i, port in enumerate((*ports[0], *ports[1])):
-        place(port.tensor, *struct.unpack_from("<II", data, 8 + 16 * i))
+        offset, nbytes, zero_point, element_bytes, reserved = struct.unpack_from("<IIhBB", data, 8 + 16 * i)
+        place(port.tensor, offset, nbytes)
+        tensor = tensors[port.tensor]
+        if (zero_point, 8 * element_bytes, reserved) != (tensor.zero_point, DTYPE_BITS[tensor.dtype], 0):
+            raise ValueError(f"port {port.name} has another zero_point or element type than its tensor in the manifest")
     if len(described["ops"]) != op_count or len(ports[0]) != input_count or len(ports[1]) != output_count:
         raise ValueError("program and manifest differ in their numbers of operators or ports")
     ops, kernels, scratch = [], [], {}

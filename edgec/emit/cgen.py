@@ -64,14 +64,14 @@ def selftest(program: Program, prefix: str, inputs: Sequence[np.ndarray], output
     """`<prefix>_selftest.h` and `.c`: a known input and the bytes it must give, checked in place by the device.
 
     Args:
-        inputs, outputs: one int8 array for each port of the program, in the order in memory; outputs from `ir.interp`.
+        inputs, outputs: one int8 array of the bytes of each port of the program, in the order in memory; outputs from `ir.interp`.
 
     Returns: file name → text.
     """
     check_prefix(prefix)
     upper = prefix.upper()
     for what, ports, arrays in (("inputs", program.inputs, inputs), ("outputs", program.outputs, outputs)):
-        sizes, wanted = [np.asarray(a).size for a in arrays], [program.tensors[p.tensor].size for p in ports]
+        sizes, wanted = [np.asarray(a).size for a in arrays], [program.tensors[p.tensor].nbytes for p in ports]
         if sizes != wanted:
             raise UsageError(
                 f"self-test {what} of {sizes} bytes", where=what, why=f"the ports have {wanted}", fix="give one int8 array a port"
@@ -203,6 +203,7 @@ def header(program: Program, plan: Plan, prefix: str, weights_bytes: int, descri
             "OUTPUT",
             len(program.outputs),
         ),
+        *_indices_functions(program, prefix),
         "#ifdef __cplusplus",
         "}",
         "#endif",
@@ -226,6 +227,7 @@ def _port_macros(name: str, port: Port, tensor: Tensor, offset: int) -> list[str
         *lines,
         f"#define {name}_OFFSET {offset}u",
         f"#define {name}_BYTES {tensor.nbytes}u",
+        f"#define {name}_TYPE {C_TYPES[tensor.dtype]}",
         f"#define {name}_SCALE {scale}f",
         f"#define {name}_ZERO_POINT ({tensor.zero_point})",
         "",
@@ -237,6 +239,21 @@ def _port_function(head: str, kind: str, upper: str, port: str, count: int) -> l
     for i in range(count):
         lines += [f"    case {i}u:", f"      return bytes + {upper}_{port}_{i}_OFFSET;"]
     return [*lines, "    default:", "      return NULL;", "  }", "}", ""]
+
+
+def _indices_functions(program: Program, prefix: str) -> list[str]:
+    """A typed way to each output that holds int32 indices; the plan puts it at a multiple of four."""
+    lines = []
+    for i, port in enumerate(program.outputs):
+        if program.tensors[port.tensor].dtype == "int32":
+            lines += [
+                f"/* Output {i} holds indices. */",
+                f"static inline const int32_t *{prefix}_output_{i}_indices(const void *arena) {{",
+                f"  return (const int32_t *)(const void *){prefix}_output(arena, {i}u);",
+                "}",
+                "",
+            ]
+    return lines
 
 
 @cache

@@ -21,7 +21,7 @@ def verify(program: Program) -> None:
     """Check every rule of an integer program.
 
     Tensors and constants are well formed and all used; every tensor is written once, before it is read; opcodes are known and
-    their attributes, constants and operands follow `Operator.check`; no accumulator can leave int32; ports fit their tensors.
+    their dtypes, attributes, constants and operands follow `Operator.check`; no accumulator can leave int32; ports fit their tensors.
 
     Raises:
         ProgramError: the first rule that is broken.
@@ -89,6 +89,8 @@ def _ports(kind: str, ports: tuple[Port, ...], program: Program) -> None:
         tensor = program.tensors.get(port.tensor)
         if tensor is None:
             raise _defect(where, f"its tensor {port.tensor} does not exist")
+        if kind == "input" and tensor.dtype != "int8":
+            raise _defect(where, f"an input is int8, not {tensor.dtype}")
         if math.prod(port.shape) != tensor.size:
             raise _defect(where, f"shape {port.shape} has another size than its tensor's {tensor.shape}")
         if port.order is not None:
@@ -122,12 +124,11 @@ def _operator(program: Program, op: Op, written: set[str]) -> None:
         if not INT32_MIN <= value <= INT32_MAX:
             raise _error(program, op, f"attribute {name} = {value} does not fit int32")
     constants = [program.constants[c] for c in op.constants]
-    if tuple(c.dtype for c in constants) != tuple(operator.role_dtypes):
-        raise _error(
-            program,
-            op,
-            f"constants of {[c.dtype for c in constants]}; it takes {list(zip(operator.roles, operator.role_dtypes, strict=True))}",
-        )
+    dtypes = operator.constant_dtypes(op)
+    if tuple(c.dtype for c in constants) != tuple(dtypes):
+        raise _error(program, op, f"constants of {[c.dtype for c in constants]}; it takes {list(zip(operator.roles, dtypes, strict=True))}")
+    if any(program.tensors[t].dtype != "int8" for t in op.inputs) or program.tensors[op.outputs[0]].dtype != operator.output_dtype:
+        raise _error(program, op, f"operators read int8, and this one gives {operator.output_dtype}")
     broken = operator.check(op, [program.tensors[t] for t in op.inputs], [program.tensors[t] for t in op.outputs], constants)
     if broken is not None:
         raise _error(program, op, broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgec.ops.argmax import ArgMax
 from edgec.ops.base import Operator
 from edgec.ops.conv import Conv2d, DepthwiseConv2d
 from edgec.ops.conv_transpose import ConvTranspose2d
@@ -20,6 +21,7 @@ OPERATORS: dict[str, Operator] = {
     for op in (
         Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose(),
         StridedCopy(), Concat(), Pad(), Gather(), ConstantTensor(), Mul(), Minimum(), Maximum(), Resize(), ConvTranspose2d(),
+        ArgMax(),
     )  # fmt: skip
 }
 BY_CODE: dict[int, Operator] = {op.code: op for op in OPERATORS.values()}

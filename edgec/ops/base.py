@@ -50,9 +50,11 @@ class Operator:
     """ONNX operator types that `lower` takes."""
     inplace = False
     """True when every kernel may write its output exactly over its first input."""
+    output_dtype = "int8"
+    """dtype of its output; inputs are int8."""
 
     def golden(self, op: Op, inputs: Sequence[np.ndarray], constants: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The specification: int8 arrays in, int8 arrays out (flat order as in memory; shapes of the tensors)."""
+        """The specification: int8 arrays in, arrays of `output_dtype` out (flat order as in memory; shapes of the tensors)."""
         raise NotImplementedError
 
     def check(self, op: Op, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant]) -> str | None:

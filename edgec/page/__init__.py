@@ -107,7 +107,8 @@ def _accuracy_tile(comparison: Mapping[str, Any]) -> str:
     for label, key in (("Accuracy, int8", "int8_accuracy"), ("Agreement with float", "agreement")):
         if key in first:
             low, high = first[f"{key}_interval"]
-            beside = f"float {first['float_accuracy']:g} %" if key == "int8_accuracy" else f"SQNR {first['sqnr_db']:.1f} dB"
+            beside = f"float {first['float_accuracy']:g} %" if key == "int8_accuracy" else ""
+            beside = beside or (f"SQNR {first['sqnr_db']:.1f} dB" if "sqnr_db" in first else "indices")
             return _tile(label, f"{first[key]:g}", "%", beside, f"{samples}, 95 % interval {low:g} to {high:g}")
     return _tile("Output SQNR", f"{first['sqnr_db']:.1f}", "dB", f"largest error {first['largest_error']:.4g}", samples)
 

@@ -34,6 +34,8 @@ def _output(output: Mapping[str, Any]) -> list[str]:
         figure, words = tag("b", f"{value:g} %"), f"{low:g} to {high:g} % (Wilson, 95 %)"
         drawn = interval(value, low, high, start, css)
         rows.append(row([cell(text(output["name"])), cell(name), cell(figure, cls="num"), cell(drawn), cell(words, cls="sub")]))
+    if "sqnr_db" not in output:  # indices
+        return rows
     error = f"largest error {output['largest_error']:.4g} ({output['largest_error_steps']:g} steps)"
     if "right_only_in_float" in output:
         error += f"; {output['right_only_in_float']} right only in float, {output['right_only_in_int8']} only in int8"

@@ -25,13 +25,15 @@ def layers_section(artifact: Artifact, figures: Mapping[str, Any], comparison: M
     errors, worst = {r["name"]: r for r in found.get("layers", [])}, {w["name"] for w in found.get("worst", [])}
     most = {key: max((layer[key] for layer in layers), default=0) or 1 for key in AMOUNTS}
     span = 5 + bool(comparison)
-    rows = [_port(drawing, "input", p, span) for drawing, p in zip(drawings, inputs, strict=False)]
+    tensors = artifact.program.tensors
+    rows = [_port(drawing, "input", p, tensors[p.tensor].dtype, span) for drawing, p in zip(drawings, inputs, strict=False)]
     for drawing, layer in zip(drawings[len(inputs) :], layers, strict=False):
         cells = [cell(drawing, cls="rail"), _name(layer), _output(layer), *(_amount(layer[key], most[key]) for key in AMOUNTS)]
         if comparison:
             cells.append(_error(errors.get(layer["name"])))
         rows.append(row(cells, cls="layer worst" if layer["name"] in worst else "layer"))
-    rows += [_port(drawing, "output", p, span) for drawing, p in zip(drawings[len(inputs) + len(layers) :], outputs, strict=False)]
+    ends = zip(drawings[len(inputs) + len(layers) :], outputs, strict=False)
+    rows += [_port(drawing, "output", p, tensors[p.tensor].dtype, span) for drawing, p in ends]
     note = "In order of execution. The line at the left is the graph; a tensor that is read later runs beside it."
     if worst:
         note += " Tinted rows add most noise."
@@ -47,8 +49,8 @@ def _head(width: int, errors: bool) -> str:
     return row([*fixed, *(tag("th", n) for n in names)])
 
 
-def _port(drawing: str, kind: str, port: Any, span: int) -> str:
-    said = tag("span", text(port.name), cls="name") + " " + tag("span", f"{kind}, {shape(port.shape)}, int8", cls="sub")
+def _port(drawing: str, kind: str, port: Any, dtype: str, span: int) -> str:
+    said = tag("span", text(port.name), cls="name") + " " + tag("span", f"{kind}, {shape(port.shape)}, {dtype}", cls="sub")
     return row([cell(drawing, cls="rail"), tag("td", said, colspan=span)])
 
 

@@ -396,6 +396,29 @@ MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
     "gather": moving.gather,
     "constant": moving.constant,
     "mul": mul,
+def argmax() -> Iterator[dict]:
+    # name, outer, depth, inner, last, least, values drawn from
+    plans = [
+        ("a row", 1, 11, 1, 0, 0, (-128, 128)),
+        ("ties", 5, 6, 3, 0, 0, (-2, 1)),
+        ("last of ties", 5, 6, 3, 1, 0, (-2, 1)),
+        ("least", 4, 5, 2, 0, 1, (126, 128)),
+        ("last of the least", 4, 5, 2, 1, 1, (-128, -126)),
+        ("beyond a byte", 2, 700, 1, 0, 0, (-128, 20)),
+    ]
+    for i, (name, outer, depth, inner, last, least, (low, high)) in enumerate(plans):
+        x = np.random.RandomState(9500 + i).randint(low, high, (outer, depth, inner))
+        if depth > 256:
+            x[0, 650], x[1, 258] = 100, 21
+        y = np.empty((outer, inner), np.int64)
+        for o, n in product(range(outer), range(inner)):
+            row = [int(v) for v in x[o, :, n]]
+            wanted = min(row) if least else max(row)
+            y[o, n] = [k for k, v in enumerate(row) if v == wanted][-1 if last else 0]
+        attrs = {"outer": outer, "depth": depth, "inner": inner, "last": last, "least": least}
+        yield vector(name, "argmax", attrs, [], [x], y, [3, 0], "int32")
+
+
     "minimum": lambda: moving.extremum("minimum"),
     "maximum": lambda: moving.extremum("maximum"),
     "resize": moving.resize,
@@ -407,6 +430,7 @@ def text(opcode: str) -> str:
     """The file of an opcode: one vector a line."""
     lines = [json.dumps(v, separators=(",", ":")) for v in MAKERS[opcode]()]
     return "[\n" + ",\n".join(lines) + "\n]\n"
+    "argmax": argmax,
 
 
 if __name__ == "__main__":

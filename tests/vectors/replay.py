@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from edgec.ir.core import Constant, Op, Port, Program, Tensor
+from edgec.ir.core import DTYPES, Constant, Op, Port, Program, Tensor
 from edgec.ops import OPERATORS
 from tests.vectors.make import FOLDER
 
@@ -35,7 +35,7 @@ def vectors(opcode: str) -> tuple[Vector, ...]:
 def _vector(v: dict) -> Vector:
     name = f"{v['opcode']}: {v['name']}"
     operator = OPERATORS[v["opcode"]]
-    tensors = [Tensor(f"{name}.{i}", tuple(x["shape"]), zero_point=x["zero_point"]) for i, x in enumerate((*v["inputs"], v["output"]))]
+    tensors = [Tensor(f"{name}.{i}", tuple(x["shape"]), x.get("dtype", "int8"), zero_point=x["zero_point"]) for i, x in enumerate((*v["inputs"], v["output"]))]
     values = [
         Constant(f"{name}.{role}", np.array(c["data"], np.int64).reshape(c["shape"]), c["dtype"])
         for role, c in zip(operator.roles, v["constants"], strict=True)
@@ -45,7 +45,8 @@ def _vector(v: dict) -> Vector:
     ports = tuple(tuple(Port(t.name, t.name, t.shape) for t in side) for side in (inputs, [output]))
     program = Program(name, {t.name: t for t in tensors}, {c.name: c for c in values}, (op,), *ports)
     data = {t.name: np.array(x["data"], np.int8).reshape(t.shape) for t, x in zip(inputs, v["inputs"], strict=True)}
-    return Vector(program, data, np.array(v["output"]["data"], np.int8))
+    expected = np.array(v["output"]["data"], np.dtype(DTYPES[output.dtype]).newbyteorder("<"))
+    return Vector(program, data, expected.view(np.int8))
 
 
 def side_by_side(parts: list[Vector]) -> Vector:
