@@ -61,6 +61,14 @@ class Operator:
         """A broken rule in words, or None."""
         raise NotImplementedError
 
+    def constant_dtypes(self, op: Op) -> tuple[str, ...]:
+        """The dtypes of op's constants, in order of roles."""
+        return self.role_dtypes
+
+    def accumulator_bits(self, op: Op) -> int:
+        """Bits, sign included, that no accumulator of op may leave; the verifier proves it from `accumulator_bounds`."""
+        return 32
+
     def macs(self, op: Op) -> int:
         """Multiply-accumulates of one run; 0 for operators that only move or look up bytes."""
         return 0
