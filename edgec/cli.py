@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import edgec
-from edgec import console
+from edgec import cli_compress, console
 from edgec.data import read_array
 from edgec.errors import EdgecError, UsageError
 
@@ -22,23 +22,27 @@ _END_PROGRESS = "\r\033[K"
 
 def compile_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec compile model.onnx --target cortex-m4 --calibration data.npz -o model.edgec"""
-    _require_folders(args.output, args.save_qdq, args.report)
-    artifact = edgec.compile(
-        args.model,
-        args.target,
-        calibration=args.calibration,
-        shapes=dict(_shape(text) for text in args.shape),
-        inputs=args.cut_input,
-        outputs=args.cut_output,
-        skip_passes=args.skip_pass,
-        quantize=_quantize_options(args),
-        limits=_limits(args),
-        measure=not args.no_measure,
-        save_qdq=args.save_qdq,
-        security_counter=args.security_counter,
-        model_version=args.model_version,
-        progress=_progress(args),
-    )
+    _require_folders(args.output, args.save_qdq, args.report, *(args.front or "").split(","))
+    searching = cli_compress.budget_options(args)
+    with cli_compress.pool(args) as executor:
+        artifact = edgec.compile(
+            args.model,
+            args.target,
+            calibration=args.calibration,
+            shapes=dict(_shape(text) for text in args.shape),
+            inputs=args.cut_input,
+            outputs=args.cut_output,
+            skip_passes=args.skip_pass,
+            quantize=_quantize_options(args),
+            limits=_limits(args),
+            measure=not args.no_measure,
+            save_qdq=args.save_qdq,
+            security_counter=args.security_counter,
+            model_version=args.model_version,
+            executor=executor,
+            progress=_progress(args),
+            **searching,
+        )
     path = Path(args.output or Path(args.model).with_suffix(".edgec").name)
     artifact.save(path)
     if args.export_c:
@@ -46,7 +50,13 @@ def compile_command(args: argparse.Namespace) -> dict[str, Any]:
     figures = _figures(artifact, args)
     if args.report:
         _write_page(artifact, figures, None, args.report)
-    return {"artifact": str(path), **figures}
+    return {"artifact": str(path), **figures, **cli_compress.save_front(artifact, args.front)}
+
+
+def compress_command(args: argparse.Namespace) -> dict[str, Any]:
+    """edgec compress model.onnx --calibration data.npz --macs 0.66 --distill 600 --quantize -o small.onnx"""
+    _require_folders(args.output, args.checkpoint)
+    return cli_compress.compress(args, dict(_shape(text) for text in args.shape), _progress(args))
 
 
 def run_command(args: argparse.Namespace) -> dict[str, Any]:
@@ -309,6 +319,10 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--model-version", type=int, default=0, metavar="N", help="for the header: the version of your model")
     sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table, not from the tool chain")
     sub.add_argument("--quiet", "-q", action="store_true", help="no progress")
+    cli_compress.add_budget(sub)
+    sub = command("compress", compress_command, cli_compress.compress_text, "Make a float model smaller: prune, distill, quantize.")
+    cli_compress.add_compress(sub)
+    sub.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="shape of an input with open dimensions")
     sub = command("run", run_command, console.run_text, "Run an artifact on this machine or on the emulated device.")
     sub.add_argument("artifact", help=".edgec file")
     sub.add_argument("--input", "-i", metavar="FILE", help=".npy or .npz; without it one seeded random sample")

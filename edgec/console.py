@@ -62,7 +62,23 @@ def inspect_text(report: Mapping[str, Any]) -> str:
         "layers, in order of execution",
         *columns(["name", "opcode", "kernel", "output", "MACs", "weights", "output", "scratch"], rows, right={4, 5, 6, 7}),
     ]
+    if "front" in report:
+        lines += ["", *_front(report["front"])]
     return "\n".join(lines)
+
+
+def _front(front: Mapping[str, Any]) -> list[str]:
+    """What a search within a budget tried: points by score, the best marked."""
+    made = sorted((p for p in front["points"] if "score" in p), key=lambda p: -p["score"])
+    names = list(made[0]["costs"]) if made else []
+    mark = lambda p: "best" if p["best"] else "front" if p["on_front"] else "" if p["fits"] else "too large"  # noqa: E731
+    rows = [[p["name"], f"{p['score']:.4f}", *(_cell(p["costs"][n]) for n in names), mark(p)] for p in made]
+    failed = [p for p in front["points"] if "score" not in p]
+    evidence = front["evidence"]
+    lines = [f"search: float scores {front['float_score']:.4f}, a drop of {front['max_drop']:g} is allowed"]
+    lines += columns(["candidate", "score", *(n.replace("_bytes", "") for n in names), ""], rows, right=set(range(1, 2 + len(names))))
+    lines += _wrapped(f"best on {evidence['samples']} samples {evidence['note'].removeprefix('on samples ')}: agreement {evidence['agreement']} %, SQNR {evidence['output_sqnr_db']} dB", "  ")
+    return lines + [f"  not made: {p['name']}: {p['error'].splitlines()[0]}" for p in failed]
 
 
 def run_text(result: Mapping[str, Any]) -> str:

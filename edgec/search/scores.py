@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgec.comparison import is_class_vector, wilson
+from edgec.data import read_array
+from edgec.errors import DataError
 
 Evaluate = Callable[[Any], float]
 """Takes something with run(x) (float arrays in and out, one sample or a batch) and gives a score, higher being better."""
@@ -67,6 +69,27 @@ class Agreement:
 
     def __call__(self, model: Any) -> float:
         return agreement(self.wanted, model.run(self.samples))
+
+
+class Accuracy:
+    """The share of samples whose best class is the true one. x: float32 [N, …]; y: int [N]."""
+
+    def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
+        if len(x) != len(y):
+            raise DataError("labels and samples differ in number", where="labels", why=f"{len(y)} labels, {len(x)} samples", fix="give one label a sample")
+        self.x, self.y = x, y
+
+    @classmethod
+    def read(cls, data: str, labels: str) -> Accuracy:
+        """From .npy or .npz files; FILE.npz:NAME takes one array."""
+        x, y = read_array(data, "evaluate", preferred=("x",)), read_array(labels, "labels", preferred=("y",))
+        if isinstance(x, dict) or isinstance(y, dict):
+            raise DataError("several arrays", where="evaluate", why="a class is predicted from one input", fix="name the array: FILE.npz:NAME")
+        return cls(x.astype(np.float32), y.reshape(-1))
+
+    def __call__(self, model: Any) -> float:
+        got = next(iter(as_dict(model.run(self.x)).values()))
+        return float(np.mean(got.reshape(len(got), -1).argmax(1) == self.y))
 
 
 def figures_on(samples: Any, wanted: Any, model: Any) -> dict[str, Any]:
