@@ -42,18 +42,17 @@ def input_statistics(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], limi
 
     At most `limit` patches are used, evenly spread over samples and positions.
     """
-    patches = _patches(x, node, kernel, group_count(node), limit)
-    patches = patches - patches.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    covariance = (patches.transpose(0, 2, 1) @ patches).astype(np.float64) / max(patches.shape[1], 1)
+    seen = patches(x, node, kernel, group_count(node), limit)
+    seen = seen - seen.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    covariance = (seen.transpose(0, 2, 1) @ seen).astype(np.float64) / max(seen.shape[1], 1)
     return InputStatistics(covariance)
 
 
-def _patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int, limit: int) -> np.ndarray:
-    """float32 [groups, patches, entries]; x [samples, batch, channels, …]."""
+def patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int, limit: int = ROWS) -> np.ndarray:
+    """What each output position reads of x [samples, batch, channels, …], at most `limit` of them: float32 [groups, patches, entries]."""
     x = x.reshape(-1, *x.shape[2:])
     if is_op(node, "Gemm"):
-        step = max(1, -(-len(x) // limit))
-        return x[None, ::step]
+        return x[None, spread(len(x), (), limit)]
     rank = len(kernel)
     pads = pads_of(node, kernel, x.shape[2:])
     strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
@@ -61,11 +60,7 @@ def _patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int,
         (n + pads[i] + pads[i + rank] - (k - 1) * d - 1) // s + 1
         for i, (n, k, s, d) in enumerate(zip(x.shape[2:], kernel, strides, dilations, strict=True))
     ]
-    total = len(x) * int(np.prod(out))
-    step = max(1, -(-total // limit))
-    while step > 1 and any(step % p == 0 and o % p == 0 for o in out for p in (2, 3, 5, 7) if o > 1):
-        step += 1  # a step that shares no factor with the sizes visits all positions alike
-    index = np.unravel_index(np.arange(0, total, step), (len(x), *out))
+    index = np.unravel_index(spread(len(x), out, limit), (len(x), *out))
     x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, 2 + rank)))
@@ -74,21 +69,43 @@ def _patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int,
     return np.ascontiguousarray(picked.reshape(len(picked), groups, -1).transpose(1, 0, 2))
 
 
+def outputs_of_patches(y: np.ndarray, limit: int = ROWS) -> np.ndarray:
+    """What `patches` of the same samples give: float32 [patches, out_channels] of a layer's stacked outputs [samples, batch, channels, …]."""
+    y = y.reshape(-1, *y.shape[2:])
+    index = np.unravel_index(spread(len(y), y.shape[2:], limit), (len(y), *y.shape[2:]))
+    return y[(index[0], slice(None), *index[1:])]
+
+
+def spread(samples: int, sizes: tuple[int, ...] | list[int], limit: int) -> np.ndarray:
+    """At most `limit` of the positions [samples, *sizes], evenly: flat indices, ascending."""
+    total = samples * int(np.prod(sizes))
+    step = max(1, -(-total // limit))
+    while step > 1 and any(step % p == 0 and n % p == 0 for n in sizes for p in (2, 3, 5, 7) if n > 1):
+        step += 1  # a step that shares no factor with the sizes visits all positions alike
+    return np.arange(0, total, step)
+
+
 def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Integers in [−127, 127] for target float64 [groups, rows, entries], scale float64 [groups, rows]; returns float64, same shape."""
     hessian = _damped(covariance)
     q = np.empty_like(target)
-    order = np.argsort(-np.diagonal(hessian, axis1=1, axis2=2), axis=1, kind="stable")
     for g in range(len(target)):
-        q[g] = _propagate(target[g][:, order[g]], scale[g], hessian[g][np.ix_(order[g], order[g])])[:, np.argsort(order[g], kind="stable")]
-        delta = target[g] - scale[g][:, None] * q[g]
-        integers, gradient = np.ascontiguousarray(q[g]), np.ascontiguousarray(delta @ hessian[g])
+        integers = factor_and_propagate(target[g], scale[g], hessian[g], LIMIT)
+        delta = target[g] - scale[g][:, None] * integers
+        gradient = np.ascontiguousarray(delta @ hessian[g])
         _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), LIMIT, SWEEPS)
         q[g] = integers
     return q
 
 
-def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+def factor_and_propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, limit: int) -> np.ndarray:
+    """Integers in [−limit, limit] for target float64 [rows, entries], scale float64 [rows]; the entries of most variance come first."""
+    order = np.argsort(-np.diagonal(hessian), kind="stable")
+    back = np.argsort(order, kind="stable")
+    return np.ascontiguousarray(_propagate(target[:, order], scale, hessian[np.ix_(order, order)], limit)[:, back])
+
+
+def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, limit: int) -> np.ndarray:
     """Column by column, each taking over the errors of those before it.
 
     With H = U D Uᵀ, U unit upper triangular, column j is rounded at target_j + Σ_{k<j} (target_k − s·q_k)·U[k, j]. That is the
@@ -99,7 +116,7 @@ def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> np
     q, error = np.empty_like(target), np.empty_like(target)
     for j in range(target.shape[1]):
         wanted = target[:, j] + error[:, :j] @ upper[:j, j]
-        q[:, j] = np.clip(np.rint(wanted / scale), -LIMIT, LIMIT)
+        q[:, j] = np.clip(np.rint(wanted / scale), -limit, limit)
         error[:, j] = target[:, j] - scale * q[:, j]
     return q
 

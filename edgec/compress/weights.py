@@ -26,13 +26,15 @@ class LayerWeights:
     """Integer weights of a linear layer, in the layout of its ONNX initializer.
 
     q int8; scale float32 [out_channels] (equal for all channels of a grouped ConvTranspose, which ONNX cannot quantize by
-    channel); bias int32 [out_channels] at scale s_x·scale; axis: of q, the one scale belongs to.
+    channel); bias int32 [out_channels] at scale s_x·scale; axis: of q, the one scale belongs to; bits: 8, or 4 where q is in
+    [−7, 7] and the QDQ model shall say INT4.
     """
 
     q: np.ndarray
     scale: np.ndarray
     bias: np.ndarray
     axis: int
+    bits: int = 8
 
     def real(self) -> np.ndarray:
         """float32 weights as DequantizeLinear gives them."""
@@ -41,6 +43,11 @@ class LayerWeights:
         shape = [1] * self.q.ndim
         shape[self.axis] = -1
         return self.q.astype(np.float32) * self.scale.reshape(shape)
+
+
+def limit_of(bits: int) -> int:
+    """The greatest integer of weights with so many bits; the least is its negative."""
+    return 2 ** (bits - 1) - 1
 
 
 def as_rows(weights: np.ndarray, node: ir.Node) -> np.ndarray:

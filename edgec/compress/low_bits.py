@@ -1,0 +1,109 @@
+"""Weights of few bits: the layer is solved anew for the inputs it really gets, then integers and scales are improved in turns.
+
+With 15 levels a weight, rounding changes a layer too much for its float weights to be the best ones to round. So
+
+1. refit: the target weights are the least-squares answer to the float network's output, given the quantized network's input
+   (asymmetric calibration: GPTAQ, Li et al. 2025, arXiv:2504.02692, solved at once instead of column by column). Errors of the
+   layers before are made up for as far as a linear layer can.
+2. the scale of each channel is searched, weighted by the inputs' variances;
+3. integers are rounded with error propagation and coordinate descent (`second_order`), then, in turns, the scale takes its
+   least-squares value for these integers and the integers descend again. Several first scales are tried, the best is kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgec.compress import _hotloops
+from edgec.compress.second_order import factor_and_propagate
+from edgec.compress.weights import limit_of
+
+PATCHES = 32768
+PATCH_BYTES = 96 * 2**20
+
+REFIT_DAMPING = 0.05
+"""Of the mean variance of the inputs, towards the float weights. 0.01 to 0.1 are alike on unseen samples; less overfits."""
+
+ROUNDING_DAMPING = 0.01
+STARTS = (1.0, 0.9, 1.1, 0.8)
+TURNS = 3
+SWEEPS = 20
+
+NARROW_FRACTIONS = np.concatenate([[1.0], np.linspace(0.99, 0.4, 60)])
+"""Candidates for s_w at 4 bits, as fractions of max|w|/7: clipping pays, since every step is precious."""
+
+
+def patch_limit(entries: int) -> int:
+    """Patches to fit to, where each has so many entries (all groups together)."""
+    return int(np.clip(PATCH_BYTES // (4 * max(entries, 1)), 256, PATCHES))
+
+
+def fit_layer(
+    rows: np.ndarray, patches: np.ndarray, wanted: np.ndarray, floor: np.ndarray, bits: int, fractions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integers and scales of a layer.
+
+    Args:
+        rows: float64 [channels, entries], the float weights.
+        patches: float32 [groups, patches, entries], the quantized network's input.
+        wanted: [patches, channels], what the layer should give there; any constant added to a channel changes nothing.
+        floor: float64 [channels], the least scales; bits: 4 or 8; fractions: of max|w|/limit, candidates for the first scale.
+
+    Returns: float64 integers [channels, entries], float32 scales [channels].
+    """
+    groups, limit = len(patches), limit_of(bits)
+    q, scale = np.empty_like(rows), np.empty(len(rows))
+    per_group = len(rows) // groups
+    for g in range(groups):
+        mine = slice(g * per_group, (g + 1) * per_group)
+        x = patches[g] - patches[g].mean(axis=0, dtype=np.float64).astype(np.float32)
+        y = wanted[:, mine] - wanted[:, mine].mean(axis=0, dtype=np.float64)
+        covariance = (x.T @ x).astype(np.float64) / max(len(x), 1)
+        crossed = (x.T @ y.astype(np.float32)).astype(np.float64) / max(len(x), 1)
+        q[mine], scale[mine] = _fit_group(rows[mine], covariance, crossed, floor[mine], limit, fractions)
+    return q, scale.astype(np.float32)
+
+
+def _fit_group(
+    rows: np.ndarray, covariance: np.ndarray, crossed: np.ndarray, floor: np.ndarray, limit: int, fractions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integers float64 [rows, entries] and scales float64 [rows]; crossed [entries, rows] is the covariance of input and wanted output."""
+    entries = rows.shape[1]
+    variance = float(np.diag(covariance).mean())
+    if variance <= 0:  # constant inputs: nothing to fit to, and the bias takes the layer's output
+        covariance, crossed, variance = np.eye(entries), rows.T, 1.0
+    damping = REFIT_DAMPING * variance * np.eye(entries)
+    target = np.linalg.solve(covariance + damping, crossed + damping @ rows.T).T
+    target[np.abs(rows).max(axis=1, initial=0.0) == 0] = 0.0  # a dead channel stays dead: errors before it are not its business
+    hessian = np.ascontiguousarray(covariance + ROUNDING_DAMPING * variance * np.eye(entries))
+    importance = np.ascontiguousarray(np.broadcast_to(np.diag(hessian), target.shape))
+    target = np.ascontiguousarray(target)
+    first = _hotloops.channel_scales(target, importance, np.abs(target).max(axis=1, initial=0.0), fractions, limit)
+    first = np.where(first > 0, first, 1.0)
+    scales = np.maximum(np.multiply.outer(STARTS, first), floor)
+    q, scale, error = _in_turns(np.tile(target, (len(STARTS), 1)), scales.reshape(-1), hessian, np.tile(floor, len(STARTS)), limit)
+    best = error.reshape(len(STARTS), -1).argmin(axis=0) * len(rows) + np.arange(len(rows))
+    return q[best], scale[best]
+
+
+def _in_turns(
+    target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, floor: np.ndarray, limit: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Integers [rows, entries], scales [rows] (float32 values in float64), and the error Δ H Δᵀ of each row."""
+    scale = _float32(scale)
+    q = factor_and_propagate(target, scale, hessian, limit)
+    for turn in range(TURNS + 1):
+        gradient = np.ascontiguousarray((target - scale[:, None] * q) @ hessian)
+        _hotloops.descend(q, gradient, hessian, np.ascontiguousarray(scale), limit, SWEEPS)
+        if turn == TURNS:
+            break
+        weighted = q @ hessian
+        square = (weighted * q).sum(axis=1)
+        fitted = np.divide((weighted * target).sum(axis=1), square, out=scale.copy(), where=square > 0)
+        scale = _float32(np.maximum(np.where(fitted > 0, fitted, scale), floor))
+    delta = target - scale[:, None] * q
+    return q, scale, ((delta @ hessian) * delta).sum(axis=1)
+
+
+def _float32(scale: np.ndarray) -> np.ndarray:
+    return scale.astype(np.float32).astype(np.float64)
