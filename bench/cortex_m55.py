@@ -42,7 +42,7 @@ def dense(inputs: int, outputs: int) -> Program:
     rng = np.random.default_rng(3)
     weights = rng.integers(-127, 128, (outputs, inputs))
     multiplier = numerics.multipliers(rng.uniform(0.3, 1.0, outputs) * 100.0 / (inputs**0.5 * 73 * 73))
-    attrs = {"rows": 1, "in_features": inputs, "out_features": outputs, "in_zero_point": -128, "out_zero_point": -128, "clamp_min": -128, "clamp_max": 127, "shift": 0}
+    attrs = {"rows": 1, "in_features": inputs, "out_features": outputs, "in_zero_point": -128, "out_zero_point": -128, "clamp_min": -128, "clamp_max": 127, "shift": 0, "weight_bits": 8}
     x, y = Tensor("x", (1, inputs), zero_point=-128), Tensor("y", (1, outputs), zero_point=-128)
     return single(OPERATORS["dense"], f"dense {inputs} to {outputs}", attrs, [x], y, [weights, 128 * weights.sum(axis=1), multiplier])
 

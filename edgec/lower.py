@@ -17,10 +17,12 @@ from edgec import numerics
 from edgec.errors import ModelError
 from edgec.importer import DEQUANTIZE, QUANTIZE, describe, dims
 from edgec.ir.core import Constant, Op, Port, Program, Tensor
+from edgec.narrow_weights import int4_weights
 from edgec.ops import ONNX_OPERATORS, OPERATORS
 from edgec.ops.layout import ONNX_LAYOUT, Transpose
 from edgec.ops.pointwise import Region, find_regions
 from edgec.ops.unary import lower_table
+from edgec.ops.weights import INT4_MAX, INT4_MIN
 
 NAME_LENGTH = 40
 """Longest name of a tensor or operator, before a number that makes it unique."""
@@ -47,11 +49,13 @@ class View:
 
 @dataclass(frozen=True)
 class Weights:
-    """An initializer behind DequantizeLinear: int values, one float64 scale a channel of `axis` (or one in all)."""
+    """An initializer behind DequantizeLinear: int8 (of a bias int32) values around 0, one float64 scale a channel of `axis` (or
+    one in all). bits: 4 where the values are of a 4-bit type and fit one, else 8 (or 32)."""
 
     values: np.ndarray
     scale: np.ndarray
     axis: int
+    bits: int = 8
 
 
 @dataclass(frozen=True)
@@ -89,21 +93,21 @@ class Lowering:
         value = node.inputs[index]
         if value is not None and value.is_graph_input() and value not in self.views:
             self._open_input(value)
+        if value in self.views and self.views[value].tensor.dtype != "int8" and node.op_type not in ONNX_LAYOUT:
+            raise self._refuse_indices(node, value.name)
         if value is None or value not in self.views:
             name = "missing" if value is None else value.name
             raise self.refuse(node, f"input {index} ({name}) is not a quantized activation", "it comes neither from DequantizeLinear nor from an operator on one", "quantize this tensor, or let edgec quantize the float model")
         return self.views[value]
-        if value in self.views and self.views[value].tensor.dtype != "int8" and node.op_type not in ONNX_LAYOUT:
-            raise self._refuse_indices(node, value.name)
+
+    def _refuse_indices(self, node: ir.Node, name: str | None) -> ModelError:
+        fix = f'compile with outputs=["{name}"] (--cut-output {name}), and do what follows in the application'
+        return self.refuse(node, f"{node.op_type} of indices is not supported", f"{name} holds int32 indices, which leave the network as they are", fix)
 
     def is_activation(self, value: ir.Value | None) -> bool:
         return value is not None and value in self.views
 
     def arrange(self, view: View, order: Sequence[int], node: ir.Node) -> View:
-    def _refuse_indices(self, node: ir.Node, name: str | None) -> ModelError:
-        fix = f'compile with outputs=["{name}"] (--cut-output {name}), and do what follows in the application'
-        return self.refuse(node, f"{node.op_type} of indices is not supported", f"{name} holds int32 indices, which leave the network as they are", fix)
-
         """The same view with its bytes in `order`; emits a transpose only where bytes must move."""
         if view.flattened is not None:
             before = view.flattened
@@ -120,12 +124,12 @@ class Lowering:
             self.views.update({value: wanted for value, other in self.views.items() if other.tensor.name == view.tensor.name})
             return wanted
         real = view.real_order
+        if view.tensor.dtype != "int8":
+            raise self._refuse_indices(node, view.tensor.name)
         if len(real) > 4:
             raise self.refuse(node, "a transpose of more than four axes", f"axes of size > 1: {len(real)}", "reshape before the transpose so that neighbouring axes are one")
         shape = [view.shape[a] for a in real]
         out = self.tensor(f"{view.tensor.name}.{'_'.join(map(str, order))}", tuple(view.shape[a] for a in order), view.tensor.scale, view.tensor.zero_point)
-        if view.tensor.dtype != "int8":
-            raise self._refuse_indices(node, view.tensor.name)
         attrs = Transpose.attrs_for(shape, [real.index(a) for a in wanted.real_order])
         self.emit("transpose", f"{node.name}.transpose", [view.tensor], out, attrs)
         return replace(wanted, tensor=out)
@@ -164,12 +168,16 @@ class Lowering:
         return (values.astype(np.int16) - 128).astype(np.int8) if values.dtype == np.uint8 else values
 
     def weights(self, node: ir.Node, index: int) -> Weights:
-        """The constant int8 weights at an input of node, behind DequantizeLinear with zero_point 0."""
+        """The constant weights of 8 or 4 bits at an input of node, behind DequantizeLinear; zero_point 0 for those of 8."""
         value = node.inputs[index]
         producer = value.producer() if value is not None else None
         if producer is None or producer.op_type != DEQUANTIZE or any(v is not None and v.const_value is None for v in producer.inputs):
             raise self.refuse(node, f"input {index} is not a quantized constant", "weights must be int8 initializers behind DequantizeLinear", "quantize the weights, or let edgec quantize the float model")
+        if producer.inputs[0].const_value.dtype in (ir.DataType.INT4, ir.DataType.UINT4):
+            return self._narrow_weights(node, index, producer)
         values = producer.inputs[0].const_value.numpy()
+        if producer.attributes.get_int("block_size", 0):
+            raise self.refuse(node, "8-bit weights quantized in blocks", "edgec takes one scale an output channel", "quantize weights per output channel")
         scale = np.atleast_1d(producer.inputs[1].const_value.numpy().astype(np.float64))
         zero = producer.inputs[2].const_value.numpy() if len(producer.inputs) > 2 and producer.inputs[2] is not None else np.zeros(1, values.dtype)
         if values.dtype == np.uint8:
@@ -181,7 +189,15 @@ class Lowering:
                 f"edgec takes int8 weights around 0 (or uint8 around 128); zero_point is {np.unique(zero)[:4].tolist()}",
                 "quantize the weights symmetrically",
             )
-        return Weights(values, scale, producer.attributes.get_int("axis", 1) % max(values.ndim, 1))
+        return Weights(values, scale, producer.attributes.get_int("axis", 1) % max(values.ndim, 1), 8 * values.dtype.itemsize)
+
+    def _narrow_weights(self, node: ir.Node, index: int, dequantize: ir.Node) -> Weights:
+        """INT4 or UINT4 weights, their zero_points taken off: exact, since a difference of two such values is an int8."""
+        try:
+            values, scale, axis = int4_weights(dequantize)
+        except ValueError as error:
+            raise self.refuse(node, f"4-bit weights of input {index} are quantized in a way edgec does not compile", str(error), "use one scale an output channel, or 8 bits for this layer") from None
+        return Weights(values, scale, axis, 4 if values.min(initial=0) >= INT4_MIN and values.max(initial=0) <= INT4_MAX else 8)
 
     def bias(self, node: ir.Node, index: int, scale: np.ndarray) -> np.ndarray:
         """int64 bias at `scale` (float64, one a channel); zeros where node has none."""
@@ -282,6 +298,13 @@ class Lowering:
         self.views[result.value] = View(tensor, result.shape, tuple(order))
         return tensor
 
+    def output_indices(self, node: ir.Node, shape: tuple[int, ...], order: Sequence[int]) -> Tensor:
+        """The int32 tensor of a node that gives indices, not numbers of a scale; its bytes will lie in `order`."""
+        named = self.tensor(node.outputs[0].name or node.name, tuple(shape[a] for a in order), 1.0, 0)
+        self.tensors[named.name] = tensor = replace(named, dtype="int32")
+        self.views[node.outputs[0]] = View(tensor, shape, tuple(order))
+        return tensor
+
     def output_like(self, result: Result, view: View) -> Tensor:
         """The program tensor of a result that lies byte by byte as `view` does."""
         tensor = self.tensor(result.name, view.tensor.shape, result.scale, result.zero_point)
@@ -298,18 +321,10 @@ class Lowering:
     def emit(self, opcode: str, name: str, inputs: Sequence[Tensor], output: Tensor, attrs: dict[str, int], constants: Sequence[np.ndarray] = ()) -> None:
         """Append one operator; constants in order of its roles."""
         operator, unique = OPERATORS[opcode], _unique(name, {op.name for op in self.ops})
-    def output_indices(self, node: ir.Node, shape: tuple[int, ...], order: Sequence[int]) -> Tensor:
-        """The int32 tensor of a node that gives indices, not numbers of a scale; its bytes will lie in `order`."""
-        named = self.tensor(node.outputs[0].name or node.name, tuple(shape[a] for a in order), 1.0, 0)
-        self.tensors[named.name] = tensor = replace(named, dtype="int32")
-        self.views[node.outputs[0]] = View(tensor, shape, tuple(order))
-        return tensor
-
-        named = []
-        for role, dtype, data in zip(operator.roles, operator.role_dtypes, constants, strict=True):
-            self.constants[f"{unique}.{role}"] = Constant(f"{unique}.{role}", data, dtype)
-            named.append(f"{unique}.{role}")
-        self.ops.append(Op(opcode, unique, tuple(t.name for t in inputs), (output.name,), tuple(named), attrs))
+        op = Op(opcode, unique, tuple(t.name for t in inputs), (output.name,), tuple(f"{unique}.{role}" for role in operator.roles), attrs)
+        for name, dtype, data in zip(op.constants, operator.constant_dtypes(op), constants, strict=True):
+            self.constants[name] = Constant(name, data, dtype)
+        self.ops.append(op)
 
     # --- the walk ---------------------------------------------------------------------------------------------------------
 
@@ -337,6 +352,8 @@ class Lowering:
         last = region.nodes[-1]
         if region.source not in self.views:
             raise self.refuse(last, f"{region.source.name} is not a quantized activation", "the nodes before it do not come from DequantizeLinear", "quantize this tensor, or let edgec quantize the float model")
+        if self.views[region.source].tensor.dtype != "int8":
+            raise self._refuse_indices(last, region.source.name)
         lower_table(self, last, self.views[region.source], *region.functions(self.constant))
 
     def _quantize(self, node: ir.Node) -> None:
@@ -352,8 +369,6 @@ class Lowering:
         ahead = [value]
         while ahead:
             seen = ahead.pop(0)
-        if self.views[region.source].tensor.dtype != "int8":
-            raise self._refuse_indices(last, region.source.name)
             for use in seen.uses():
                 if use.node.op_type in (QUANTIZE, DEQUANTIZE):
                     scale, zero_point = self.quantization(use.node)

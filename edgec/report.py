@@ -56,7 +56,7 @@ def layers(artifact: Artifact) -> list[dict[str, Any]]:
                 "opcode": op.opcode,
                 "kernel": kernel.symbol,
                 "macs": OPERATORS[op.opcode].macs(op),
-                "weights_bytes": sum(artifact.program.constants[c].data.nbytes for c in op.constants),
+                "weights_bytes": sum(artifact.program.constants[c].nbytes for c in op.constants),
                 "output_shape": list(output.shape),
                 "output_bytes": output.nbytes,
                 "scratch_bytes": artifact.plan.scratch[op.name][1],

@@ -25,15 +25,17 @@ def table() -> str:
     """One part an opcode: code, arity, parameter fields in order, constants, reference kernel."""
     parts = []
     for code, operator in sorted(BY_CODE.items()):
-        constants = ", ".join(f"`{role}` {dtype}" for role, dtype in zip(operator.roles, operator.role_dtypes, strict=True)) or "none"
-        reference = next(k for k in all_kernels() if k.id == code << 8)
+        narrow = " or int4" if "weight_bits" in operator.fields else ""
+        named = [f"`{role}` {dtype}" for role, dtype in zip(operator.roles, operator.role_dtypes, strict=True)]
+        constants = ", ".join(f"{c}{narrow}" if c.startswith("`weights`") else c for c in named) or "none"
+        references = [k for k in all_kernels() if k.opcode == operator.opcode and k.isa == "ref"]
         lines = [
             f"#### {code} · `{operator.opcode}`\n",
             f"{paragraphs(type(operator).__doc__).strip()}\n",
             f"- ONNX: {', '.join(operator.onnx) or 'none; made by lowering'}. Input tensors: {operator.arity}.",
             f"- Parameters ({len(operator.fields)} words): {', '.join(f'`{f}`' for f in operator.fields)}.",
             f"- Constants: {constants}.",
-            f"- Reference kernel: `{reference.symbol}` ({reference.id:#06x}).\n",
+            f"- Reference kernel{'s' if references[1:] else ''}: {', '.join(f'`{k.symbol}` ({k.id:#06x})' for k in references)}.\n",
         ]
         parts.append("\n".join(lines))
     return "\n".join(parts)

@@ -67,7 +67,7 @@ class Builder:
     def conv(self, x: str, out_c: int, kernel=(3, 3), stride=(1, 1), same: bool = True) -> str:
         a = self._geometry(x, out_c, kernel, stride, same)
         constants, shift = self._weights((out_c, *kernel, a["in_c"]))
-        attrs = a | {"groups": 1, "clamp_min": -128, "clamp_max": 127, "shift": shift}
+        attrs = a | {"groups": 1, "clamp_min": -128, "clamp_max": 127, "shift": shift, "weight_bits": 8}
         return self._op("conv2d", (x,), (1, a["out_h"], a["out_w"], out_c), attrs, constants)
 
     def depthwise(self, x: str, kernel=(3, 3), stride=(1, 1), multiplier: int = 1, same: bool = True) -> str:
@@ -78,14 +78,14 @@ class Builder:
             "depthwise_conv2d",
             (x,),
             (1, a["out_h"], a["out_w"], out_c),
-            a | {"clamp_min": -128, "clamp_max": 127, "shift": shift},
+            a | {"clamp_min": -128, "clamp_max": 127, "shift": shift, "weight_bits": 8},
             constants,
         )
 
     def dense(self, x: str, out_features: int) -> str:
         size = self.tensors[x].size
         constants, shift = self._weights((out_features, size))
-        attrs = {"rows": 1, "in_features": size, "out_features": out_features, "clamp_min": -128, "clamp_max": 127, "shift": shift}
+        attrs = {"rows": 1, "in_features": size, "out_features": out_features, "clamp_min": -128, "clamp_max": 127, "shift": shift, "weight_bits": 8}
         return self._op("dense", (x,), (1, out_features), attrs, constants)
 
     def add(self, a: str, b: str) -> str:

@@ -65,6 +65,13 @@ LISTED = [
     Mutant("conv", "conv/conv_ref.c", "ix < p->in_w;", "ix < p->in_w - 1;"),
     Mutant("conv", "conv/conv_ref.c", "origin + t.first * dilation < 0", "origin + t.first * dilation <= 0"),
     Mutant("conv", "conv/conv_ref.c", "origin + (t.last - 1) * dilation >= size", "origin + (t.last - 1) * dilation >= size - 1"),
+    Mutant("conv", "conv/conv_nibbles_ref.h", "ix < p->in_w;", "ix < p->in_w - 1;"),
+    Mutant("conv", "conv/conv_nibbles_ref.h", "iy >= 0 &&", "iy > 0 &&"),
+    Mutant("conv", "conv/conv_nibbles_ref.h", "ky * row_taps, acc", "ky * row_taps + 1, acc"),
+    *(Mutant(f, "nibbles.h", "(uint32_t)byte << 28) >> 28", "(uint32_t)byte << 27) >> 27") for f in ("conv", "dense")),
+    *(Mutant(f, "nibbles.h", "(int32_t)byte >> 4", "(int32_t)(uint8_t)byte >> 4") for f in ("conv", "dense")),
+    Mutant("conv", "nibbles.h", "index % 2 != 0 ?", "index % 2 == 0 ?"),
+    Mutant("conv", "nibbles.h", "index % 2 != 0 &&", "index < 0 &&"),
     Mutant("pooling", "pooling/pooling_ref.c", "origin < 0 ? 0 : origin", "origin < 0 ? 1 : origin"),
     Mutant("pooling", "pooling/pooling_ref.c", "origin + kernel > size ? size", "origin + kernel > size ? size - 1"),
     Mutant("pooling", "pooling/pooling_ref.c", "int32_t top = INT8_MIN;", "int32_t top = 0;"),
@@ -104,7 +111,7 @@ LISTED = [
 def found_by_pattern() -> list[Mutant]:
     """Every use of a numeric parameter in every reference kernel, off by one (factors by a 64th)."""
     found = []
-    for path in sorted(KERNELS.glob("*/*_ref.c")):
+    for path in sorted(KERNELS.glob("*/*_ref.[ch]")):
         text = path.read_text()
         for field in sorted(set(NUMERIC.findall(text))):
             uses = len(re.findall(rf"p->{field}\b", text))
@@ -129,11 +136,12 @@ def mutate(mutant: Mutant, text: str) -> str:
 
 @cache
 def examples(family: str) -> tuple[tuple[Vector, ...], ...]:
-    """What a family is replayed on: its opcodes' vectors, or the operators' own cases where an opcode has none."""
+    """What each kernel of a family is replayed on: its opcode's vectors (the operator's cases where there are none) that it runs."""
     kinds = []
     for kernel in native.reference_kernels():
         if kernel.family == family:
-            kinds.append(vectors(kernel.opcode) if kernel.opcode in opcodes() else tuple(_cases(kernel.opcode)))
+            group = vectors(kernel.opcode) if kernel.opcode in opcodes() else tuple(_cases(kernel.opcode))
+            kinds.append(tuple(v for v in group if OPERATORS[kernel.opcode].applies(v.program.ops[0], kernel.symbol)))
     return tuple(kinds)
 
 

@@ -6,6 +6,7 @@
 #include "host/error.h"
 #include "kernels/conv/conv.h"
 #include "kernels/dense/dense.h"
+#include "kernels/nibbles.h"
 #include "runtime/record.h"
 
 namespace edgec {
@@ -102,8 +103,37 @@ void Model::read_records(const edgec_model &model) {
       r.constant[k] = model.weights + edgec_load_le32(pair);
       r.constant_bytes[k] = edgec_load_le32(pair + 4);
     }
+    widen_weights(r);
     records.push_back(r);
     at = edgec_record_end(&raw);
+  }
+}
+
+// Rows of `count` weights of 4 bits, each beginning at a byte, as int8 without gaps.
+const int8_t *Model::widened(const Record &r, int32_t count) {
+  const size_t row_bytes = static_cast<size_t>(count + 1) / 2;
+  const size_t rows = r.constant_bytes[0] / row_bytes;
+  std::vector<int8_t> &wide = widened_.emplace_back(rows * static_cast<size_t>(count));
+  const int8_t *from = r.bytes(0);
+  int8_t *to = wide.data();
+  for (size_t row = 0; row < rows; row++, from += row_bytes) {
+    for (int32_t i = 0; i < count; i++) {
+      *to++ = static_cast<int8_t>(edgec_nibble(from, i));
+    }
+  }
+  return wide.data();
+}
+
+// The planners of the tiers pack weights of 8 bits, whatever the artifact holds; its own kernels keep the artifact's bytes.
+void Model::widen_weights(Record &r) {
+  r.weights = r.bytes(0);
+  if (r.opcode == op_conv2d && r.as<edgec_conv2d_params>().weight_bits == 4) {
+    const auto &p = r.as<edgec_conv2d_params>();
+    r.weights = widened(r, p.kernel_h * p.kernel_w * (p.in_c / p.groups));
+  } else if (r.opcode == op_depthwise_conv2d && r.as<edgec_depthwise_conv2d_params>().weight_bits == 4) {
+    r.weights = widened(r, r.as<edgec_depthwise_conv2d_params>().out_c);
+  } else if (r.opcode == op_dense && r.as<edgec_dense_params>().weight_bits == 4) {
+    r.weights = widened(r, r.as<edgec_dense_params>().in_features);
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ struct Record {
   Place input[EDGEC_MAX_INPUTS], output, scratch;
   const void *constant[EDGEC_MAX_CONSTANTS] = {nullptr};
   uint32_t constant_bytes[EDGEC_MAX_CONSTANTS] = {0};
+  const int8_t *weights = nullptr;  // constant 0 as int8 values, where it is weights
   // Filled where the graph was recovered.
   int in_value[EDGEC_MAX_INPUTS] = {-1, -1}, out_value = -1;
 
@@ -66,8 +68,11 @@ class Model {
 
  private:
   void read_records(const edgec_model &model);
+  const int8_t *widened(const Record &record, int32_t count);
+  void widen_weights(Record &record);
   bool recover_graph();
   std::unique_ptr<uint8_t, void (*)(void *)> artifact_;
+  std::deque<std::vector<int8_t>> widened_;  // weights that the artifact holds in 4 bits
 };
 
 uint64_t macs_of(const Record &record);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
@@ -15,17 +16,21 @@ from edgec.graph.edit import add_constant, constant, drop_if_unused, is_op
 OPERANDS = ("Add", "Sub", "Mul", "Div", "Concat", "PRelu", "MatMul", "Gemm", "Min", "Max", "Pow")
 """Operators whose constant float inputs are activations like any other, and so are quantized per tensor."""
 
+INT4_OPSET, INT4_IR = 21, 10
+
 
 def insert_qdq(
     model: ir.Model, placement: Placement, parameters: Mapping[ir.Value, Quantization], weights: Mapping[ir.Node, LayerWeights]
 ) -> None:
     """Turns model, in place, into a QDQ model.
 
-    Weights become int8 initializers behind DequantizeLinear (axis of the output channels), biases int32 at the float32 product
+    Weights become int8 (or INT4, which raises the opset to 21) initializers behind DequantizeLinear (axis of the output channels), biases int32 at the float32 product
     s_x·s_w; behind every value of the placement stand QuantizeLinear and DequantizeLinear with constants shared by its group.
     Graph inputs and outputs keep their names, shapes and float type.
     """
     graph = model.graph
+    if any(layer.bits == 4 for layer in weights.values()):
+        _raise_opset(model)
     for node, layer in weights.items():
         _weights(graph, node, layer, parameters[node.inputs[0]])
     for node in list(graph):
@@ -39,6 +44,13 @@ def insert_qdq(
         pairs[group] = (scale, add_constant(graph, f"{name}.zero_point", np.int8(q.zero_point).reshape(())))
     for value, group in placement.groups.items():
         _around(graph, value, *pairs[group])
+
+
+def _raise_opset(model: ir.Model) -> None:
+    """At least the opset and IR version that INT4 came with. The operators edgec keeps mean in it what they mean since opset 18:
+    later versions of them take more types."""
+    model.opset_imports[""] = max(model.opset_imports.get("", 0), INT4_OPSET)
+    model.ir_version = max(model.ir_version or 0, INT4_IR)
 
 
 def _around(graph: ir.Graph, value: ir.Value, scale: ir.Value, zero_point: ir.Value) -> None:
@@ -67,9 +79,11 @@ def _around(graph: ir.Graph, value: ir.Value, scale: ir.Value, zero_point: ir.Va
 def _weights(graph: ir.Graph, node: ir.Node, layer: LayerWeights, x: Quantization) -> None:
     per_tensor = layer.scale.size != layer.q.shape[layer.axis]
     scale = layer.scale[:1].reshape(()) if per_tensor else layer.scale
-    zero = np.zeros(scale.shape, np.int8)
+    zero, q = np.zeros(scale.shape, np.int8), layer.q
+    if layer.bits == 4:
+        zero, q = zero.astype(ml_dtypes.int4), q.astype(ml_dtypes.int4)
     for index, array, array_scale, array_zero, axis in (
-        (1, layer.q, scale, zero, layer.axis),
+        (1, q, scale, zero, layer.axis),
         (2, layer.bias, bias_scale(x, layer.scale), np.zeros(layer.scale.shape, np.int32), 0),
     ):
         old = node.inputs[index]

@@ -51,6 +51,11 @@ class Constant:
         data.flags.writeable = False
         object.__setattr__(self, "data", data)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its values, before any packing."""
+        return (self.data.size * DTYPE_BITS[self.dtype] + 7) // 8
+
 
 @dataclass(frozen=True)
 class Op:

@@ -134,8 +134,9 @@ def _operator(program: Program, op: Op, written: set[str]) -> None:
         raise _error(program, op, broken)
     # The layer shift saturates the accumulator before it shifts, so the bound that counts is the one before the shift.
     low, high = operator.accumulator_bounds(op, [c.data for c in constants])
-    if low < INT32_MIN or high > INT32_MAX:
-        raise _error(program, op, f"an accumulator can reach [{low}, {high}], beyond int32")
+    bits = operator.accumulator_bits(op)
+    if low < -(2 ** (bits - 1)) or high >= 2 ** (bits - 1):
+        raise _error(program, op, f"an accumulator can reach [{low}, {high}], beyond int{bits}")
 
 
 def _used(kind: str, have: Iterable[str], used: Iterable[str]) -> None:

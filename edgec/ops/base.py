@@ -126,8 +126,9 @@ def single(
     constants: Sequence[np.ndarray] = (),
 ) -> Program:
     """A program of one operator, for `cases()`."""
-    values = [Constant(f"{name}.{role}", data, dtype) for role, dtype, data in zip(op.roles, op.role_dtypes, constants, strict=True)]
-    node = Op(op.opcode, name, tuple(t.name for t in inputs), (output.name,), tuple(c.name for c in values), attrs)
+    names = tuple(f"{name}.{role}" for role in op.roles)
+    node = Op(op.opcode, name, tuple(t.name for t in inputs), (output.name,), names, attrs)
+    values = [Constant(c, data, dtype) for c, dtype, data in zip(names, op.constant_dtypes(node), constants, strict=True)]
     return Program(
         name,
         {t.name: t for t in (*inputs, output)},

@@ -8,14 +8,20 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import Constant, Op, Program, Tensor
-from edgec.ops import packing_dsp, packing_mve
-from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
+from edgec.ops import packing_dsp, packing_mve, weights
+from edgec.ops.base import CANONICAL, bounds_of_dot, single
+from edgec.ops.weights import Weighted
 
 GEOMETRY = (
     "in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "kernel_h", "kernel_w",
     "stride_h", "stride_w", "dilation_h", "dilation_w", "pad_top", "pad_left",
 )  # fmt: skip
 EPILOGUE = ("in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift")
+
+
+def window_taps(a: Mapping[str, int]) -> int:
+    """Weights of an output channel of conv2d."""
+    return a["kernel_h"] * a["kernel_w"] * (a["in_c"] // a["groups"])
 
 
 def window_reach(a: dict[str, int]) -> np.ndarray:
@@ -113,10 +119,7 @@ def window_attributes(ctx, node, in_shape: Sequence[int], out_shape: Sequence[in
     return attrs
 
 
-class _Windowed(Operator):
-    roles = ("weights", "bias", "multiplier")
-    role_dtypes = ("int8", "int32", "int32")
-
+class _Windowed(Weighted):
     def check(self, op: Op, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant]) -> str | None:
         a = op.attrs
         if min(a[k] for k in GEOMETRY if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
@@ -133,7 +136,7 @@ class _Windowed(Operator):
             return "zero_point of the attributes and of the tensors differ"
         if [c.data.shape for c in constants] != [self.weight_shape(a), (a["out_c"],), (a["out_c"],)]:
             return "shape of weights, bias or multiplier does not follow from the attributes"
-        return check_epilogue(a)
+        return weights.check_weight_bits(a) or check_epilogue(a)
 
     def weight_shape(self, a) -> tuple[int, ...]:
         raise NotImplementedError
@@ -144,8 +147,8 @@ class Conv2d(_Windowed):
 
     opcode, code = "conv2d", 1
     onnx = ("Conv",)
-    fields = (*GEOMETRY, "groups", *EPILOGUE)
-    packings = {"c1": CANONICAL, "c16": packing_mve.CONV2D, **packing_dsp.CONV2D}
+    fields = (*GEOMETRY, "groups", *EPILOGUE, "weight_bits")
+    packings = {"c1": CANONICAL, "n1": weights.row_packing(window_taps), "c16": packing_mve.CONV2D, **packing_dsp.CONV2D}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["out_c"], a["kernel_h"], a["kernel_w"], a["in_c"] // a["groups"])
@@ -158,13 +161,13 @@ class Conv2d(_Windowed):
 
     def golden(self, op, inputs, constants):
         a = op.attrs
-        weights, bias, multiplier = constants
+        w, bias, multiplier = constants
         x = patches(np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["in_c"]), a)
         per, out = a["in_c"] // a["groups"], a["out_c"] // a["groups"]
         acc = [
             exact_matmul(
                 x[..., g * per : (g + 1) * per].reshape(a["out_h"], a["out_w"], -1),
-                weights[g * out : (g + 1) * out].reshape(out, -1),
+                w[g * out : (g + 1) * out].reshape(out, -1),
             )
             for g in range(a["groups"])
         ]
@@ -172,6 +175,8 @@ class Conv2d(_Windowed):
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if not weights.fits(op, kernel):
+            return False
         if kernel.endswith("__dsp"):
             return packing_dsp.conv2d_applies(op.attrs, kernel)
         return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.conv2d_applies(op.attrs))
@@ -201,26 +206,28 @@ class Conv2d(_Windowed):
     def lower(self, ctx, node) -> None:
         view = ctx.activation(node, 0)
         spatial = len(view.shape) - 2
-        weights = ctx.weights(node, 1)
-        if spatial not in (1, 2) or weights.scale.size > 1 and weights.axis != 0:
-            raise ctx.refuse(node, "a convolution of this kind is not supported", f"{spatial} spatial axes, weights quantized along axis {weights.axis}", "use 1-D or 2-D convolutions with weights quantized per output channel")
+        stored = ctx.weights(node, 1)
+        if spatial not in (1, 2) or stored.scale.size > 1 and stored.axis != 0:
+            raise ctx.refuse(node, "a convolution of this kind is not supported", f"{spatial} spatial axes, weights quantized along axis {stored.axis}", "use 1-D or 2-D convolutions with weights quantized per output channel")
         x = ctx.arrange(view, channels_last(spatial), node)
         result = ctx.result(node)
         y = ctx.output(result, channels_last(spatial))
-        w = weights.values if spatial == 2 else weights.values[:, :, None, :]
+        w = stored.values if spatial == 2 else stored.values[:, :, None, :]
         groups, out_c = node.attributes.get_int("group", 1), w.shape[0]
         attrs = window_attributes(ctx, node, view.shape, result.shape, w.shape[2:])
         attrs.update(in_c=view.shape[1], out_c=out_c)
         attrs.update(epilogue(x, y, result))
         w = np.moveaxis(w, 1, 3)  # OIHW → OHWI
-        scale = np.broadcast_to(x.tensor.scale * weights.scale, (out_c,))
-        bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, w.reshape(out_c, -1).astype(np.int64).sum(axis=1))
+        rows = w.reshape(out_c, -1)
+        scale = np.broadcast_to(x.tensor.scale * stored.scale, (out_c,))
+        bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, rows.astype(np.int64).sum(axis=1))
         factors = scale / y.scale
         attrs["shift"] = numerics.layer_shift(factors)
         if groups == attrs["in_c"] and groups > 1:
             opcode, w = "depthwise_conv2d", np.moveaxis(w[..., 0], 0, 2)
         else:
             opcode, attrs["groups"] = "conv2d", groups
+        attrs["weight_bits"] = weights.bits_to_store(stored.bits, rows, bias)
         ctx.emit(opcode, node.name, [x.tensor], y, attrs, [w, bias, numerics.multipliers(factors, attrs["shift"])])
 
     def cases(self) -> Iterator[Program]:
@@ -243,14 +250,31 @@ class Conv2d(_Windowed):
         yield windowed_case(self, "conv2d_relu", 6, 6, 4, 8, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=91, clamp=(-100, 90))
         yield windowed_case(self, "conv2d_relu_by_fours", 5, 8, 4, 6, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=93, clamp=(-70, 60))
         yield windowed_case(self, "conv2d_extreme", 5, 5, 32, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=92, extreme=True)
+        narrow = [
+            (8, 8, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1),
+            (9, 7, 3, 8, (3, 3), (2, 2), (1, 1), (0, 0, 1, 1), 1),
+            (6, 5, 8, 16, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1),
+            (7, 7, 16, 33, (1, 1), (2, 2), (1, 1), (0, 0, 0, 0), 1),
+            (20, 10, 1, 9, (10, 4), (2, 2), (1, 1), (4, 1, 5, 1), 1),
+            (9, 9, 5, 7, (3, 2), (1, 2), (2, 1), (2, 1, 2, 0), 1),
+            (5, 6, 10, 6, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 2),
+            (1, 30, 40, 17, (1, 3), (1, 1), (1, 1), (0, 0, 0, 0), 1),
+            (1, 1, 65, 1, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1),
+            (6, 7, 7, 5, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1),
+            (4, 4, 68, 6, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1),
+        ]
+        for i, shape in enumerate(narrow):
+            yield windowed_case(self, f"conv2d_int4_{i}", *shape, seed=60 + i, bits=4)
+        yield windowed_case(self, "conv2d_int4_shift", 6, 6, 4, 8, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=94, ratio=3.0, clamp=(-90, 99), bits=4)
+        yield windowed_case(self, "conv2d_int4_extreme", 5, 5, 32, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, seed=95, extreme=True, bits=4)
 
 
 class DepthwiseConv2d(_Windowed):
     """Depthwise convolution. out_c = in_c · channel multiplier; weights [kernel_h, kernel_w, out_c]."""
 
     opcode, code = "depthwise_conv2d", 2
-    fields = (*GEOMETRY, *EPILOGUE)
-    packings = {"c1": CANONICAL, "c16": packing_mve.DEPTHWISE, **packing_dsp.DEPTHWISE}
+    fields = (*GEOMETRY, *EPILOGUE, "weight_bits")
+    packings = {"c1": CANONICAL, "n1": weights.TAPS, "c16": packing_mve.DEPTHWISE, **packing_dsp.DEPTHWISE}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["kernel_h"], a["kernel_w"], a["out_c"])
@@ -262,13 +286,15 @@ class DepthwiseConv2d(_Windowed):
 
     def golden(self, op, inputs, constants):
         a = op.attrs
-        weights, bias, multiplier = constants
+        w, bias, multiplier = constants
         x = patches(np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["in_c"]), a)
         x = np.repeat(x, a["out_c"] // a["in_c"], axis=-1)
-        acc = np.einsum("hwijc,ijc->hwc", x.astype(np.int32), weights.astype(np.int32)).astype(np.int64) + bias.astype(np.int64)
+        acc = np.einsum("hwijc,ijc->hwc", x.astype(np.int32), w.astype(np.int32)).astype(np.int64) + bias.astype(np.int64)
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if not weights.fits(op, kernel):
+            return False
         if kernel.endswith("__dsp"):
             return packing_dsp.depthwise_applies(op.attrs, kernel)
         return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.depthwise_applies(op.attrs))
@@ -327,15 +353,35 @@ class DepthwiseConv2d(_Windowed):
         yield windowed_case(self, "depthwise_shift", 6, 6, 4, 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=190, ratio=0.9)
         yield windowed_case(self, "depthwise_relu", 6, 6, 4, 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=191, clamp=(-100, 90))
         yield windowed_case(self, "depthwise_extreme", 5, 5, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=192, extreme=True)
+        narrow = [
+            (8, 8, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+            (9, 9, 8, 8, (3, 3), (2, 2), (1, 1), (0, 0, 1, 1)),
+            (3, 3, 33, 33, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+            (24, 1, 17, 17, (15, 1), (1, 1), (1, 1), (0, 0, 0, 0)),
+            (7, 9, 5, 10, (5, 3), (1, 2), (1, 2), (2, 2, 2, 2)),
+            (6, 6, 1, 1, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+            (24, 24, 6, 6, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
+        ]
+        for i, shape in enumerate(narrow):
+            yield windowed_case(self, f"depthwise_int4_{i}", *shape, seed=160 + i, bits=4)
+        yield windowed_case(self, "depthwise_int4_shift", 6, 6, 5, 5, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=194, ratio=0.9, clamp=(-90, 99), bits=4)
+        yield windowed_case(self, "depthwise_int4_extreme", 5, 5, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=195, extreme=True, bits=4)
+
+
+def random_weights(rng: np.random.Generator, shape: tuple[int, ...], bits: int, extreme: bool = False) -> np.ndarray:
+    """Weights for `cases`: 8 bits in [−127, 127], 4 bits in [−8, 7]; extreme: only the ends of the range."""
+    low, high = (-127, 127) if bits == 8 else (weights.INT4_MIN, weights.INT4_MAX)
+    return np.where(rng.random(shape) < 0.5, low, high) if extreme else rng.integers(low, high + 1, shape)
 
 
 def windowed_case(
     operator: _Windowed, name: str, in_h: int, in_w: int, in_c: int, out_c: int, kernel, stride, dilation, pads, groups: int | None = None,
-    *, seed: int, ratio: float = 0.0, clamp: tuple[int, int] = (-128, 127), extreme: bool = False,
+    *, seed: int, ratio: float = 0.0, clamp: tuple[int, int] = (-128, 127), extreme: bool = False, bits: int = 8,
 ) -> Program:  # fmt: skip
     """A program of one (depthwise) convolution with random weights and zero_point ≠ 0.
 
-    ratio: largest real factor of a channel (0: chosen so that outputs use the int8 range); extreme: all weights ±127.
+    ratio: largest real factor of a channel (0: chosen so that outputs use the int8 range); extreme: all weights at the ends of their range;
+    bits: of weights.
     """
     rng = np.random.default_rng(seed)
     out_h = (in_h + pads[0] + pads[2] - (kernel[0] - 1) * dilation[0] - 1) // stride[0] + 1
@@ -345,14 +391,14 @@ def windowed_case(
         attrs["groups"] = groups
     zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
     shape = operator.weight_shape(attrs)
-    weights = np.where(rng.random(shape) < 0.5, -127, 127) if extreme else rng.integers(-127, 128, shape)
-    channels = np.moveaxis(weights, 2, 0) if operator.opcode == "depthwise_conv2d" else weights
+    w = random_weights(rng, shape, bits, extreme)
+    channels = np.moveaxis(w, 2, 0) if operator.opcode == "depthwise_conv2d" else w
     taps = channels[0].size
     bias = rng.integers(-2000, 2000, out_c) - zero_x * channels.reshape(out_c, -1).sum(axis=1)
-    largest = ratio or 100.0 / (taps**0.5 * 73 * 73)
+    largest = ratio or 100.0 / (taps**0.5 * 73 * (73 if bits == 8 else 4.6))
     scales = rng.uniform(0.3, 1.0, out_c) * largest
     shift = numerics.layer_shift(scales)
-    attrs.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=clamp[0], clamp_max=clamp[1], shift=shift)
+    attrs.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=clamp[0], clamp_max=clamp[1], shift=shift, weight_bits=bits)
     x = Tensor(f"{name}.x", (1, in_h, in_w, in_c), zero_point=zero_x)
     y = Tensor(f"{name}.y", (1, out_h, out_w, out_c), zero_point=zero_y)
-    return single(operator, name, attrs, [x], y, [weights, bias, numerics.multipliers(scales, shift)])
+    return single(operator, name, attrs, [x], y, [w, bias, numerics.multipliers(scales, shift)])

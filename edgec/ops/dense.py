@@ -8,21 +8,20 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
-from edgec.ops import packing_dsp, packing_mve
-from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
-from edgec.ops.conv import check_epilogue, epilogue, exact_matmul
+from edgec.ops import packing_dsp, packing_mve, weights
+from edgec.ops.base import CANONICAL, bounds_of_dot, single
+from edgec.ops.conv import check_epilogue, epilogue, exact_matmul, random_weights
 from edgec.ops.layout import physical_positions
+from edgec.ops.weights import Weighted
 
 
-class Dense(Operator):
+class Dense(Weighted):
     """y[r] = W x[r] + b. Weights [out_features, in_features]; bias has −z_x·Σw folded in."""
 
     opcode, code = "dense", 3
     onnx = ("Gemm", "MatMul")
-    fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift")
-    roles = ("weights", "bias", "multiplier")
-    role_dtypes = ("int8", "int32", "int32")
-    packings = {"c1": CANONICAL, "c16": packing_mve.DENSE_ROWS, "c4": packing_dsp.DENSE_ROWS}
+    fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift", "weight_bits")
+    packings = {"c1": CANONICAL, "n1": weights.row_packing(lambda a: a["in_features"]), "c16": packing_mve.DENSE_ROWS, "c4": packing_dsp.DENSE_ROWS}
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
@@ -32,12 +31,12 @@ class Dense(Operator):
             return "input or output size does not follow from the attributes"
         if [c.data.shape for c in constants] != [(a["out_features"], a["in_features"]), (a["out_features"],), (a["out_features"],)]:
             return "shape of weights, bias or multiplier does not follow from the attributes"
-        return check_epilogue(a)
+        return weights.check_weight_bits(a) or check_epilogue(a)
 
     def golden(self, op, inputs, constants):
         a = op.attrs
-        weights, bias, multiplier = constants
-        acc = exact_matmul(np.asarray(inputs[0]).reshape(a["rows"], a["in_features"]), weights) + bias.astype(np.int64)
+        w, bias, multiplier = constants
+        acc = exact_matmul(np.asarray(inputs[0]).reshape(a["rows"], a["in_features"]), w) + bias.astype(np.int64)
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def macs(self, op: Op) -> int:
@@ -47,6 +46,8 @@ class Dense(Operator):
         return bounds_of_dot(constants[0], constants[1])
 
     def applies(self, op: Op, kernel: str) -> bool:
+        if not weights.fits(op, kernel):
+            return False
         if kernel.endswith("__dsp"):
             return packing_dsp.dense_applies(op.attrs)
         return super().applies(op, kernel) or (kernel.endswith("__mve") and packing_mve.dense_applies(op.attrs))
@@ -73,15 +74,15 @@ class Dense(Operator):
             why = "edgec compiles X·W with an activation X and a constant W"
             raise ctx.refuse(node, f"{node.op_type} of these operands is not supported", why, "compile the part before it with outputs=[…], or write it as a dense layer")
         view = ctx.activation(node, 0)
-        weights = ctx.weights(node, 1)
+        stored = ctx.weights(node, 1)
         gemm = node.op_type == "Gemm"
         plain = node.attributes.get_int("transA", 0) == 0 and node.attributes.get_float("alpha", 1.0) == 1.0 and node.attributes.get_float("beta", 1.0) == 1.0
-        if weights.values.ndim != 2 or (gemm and not plain):
+        if stored.values.ndim != 2 or (gemm and not plain):
             raise ctx.refuse(node, "a matrix product of this kind is not supported", "edgec compiles X·W + b with a constant matrix W, alpha = beta = 1 and X not transposed", "fold the factors into the weights")
         out_axis = 0 if gemm and node.attributes.get_int("transB", 0) else 1
-        if weights.scale.size > 1 and weights.axis != out_axis:
-            raise ctx.refuse(node, "weights quantized along their input axis", f"axis {weights.axis} of {weights.values.shape}", "quantize weights per output feature")
-        w = weights.values if out_axis == 0 else weights.values.T
+        if stored.scale.size > 1 and stored.axis != out_axis:
+            raise ctx.refuse(node, "weights quantized along their input axis", f"axis {stored.axis} of {stored.values.shape}", "quantize weights per output feature")
+        w = stored.values if out_axis == 0 else stored.values.T
         if view.flattened is not None and view.shape[0] == 1 and len(view.shape) == 2:
             x, w = view.flattened, w[:, physical_positions(view.flattened)]  # the weights move, once, instead of the bytes
         else:
@@ -89,26 +90,37 @@ class Dense(Operator):
         result = ctx.result(node)
         y = ctx.output(result, range(len(result.shape)))
         features = w.shape[1]
-        scale = np.broadcast_to(x.tensor.scale * weights.scale, (w.shape[0],))
+        scale = np.broadcast_to(x.tensor.scale * stored.scale, (w.shape[0],))
         bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, w.astype(np.int64).sum(axis=1))
         factors = scale / y.scale
         shift = numerics.layer_shift(factors)
-        attrs = {"rows": x.tensor.size // features, "in_features": features, "out_features": w.shape[0], **epilogue(x, y, result), "shift": shift}
+        bits = weights.bits_to_store(stored.bits, w, bias)
+        attrs = {"rows": x.tensor.size // features, "in_features": features, "out_features": w.shape[0], **epilogue(x, y, result), "shift": shift, "weight_bits": bits}
         ctx.emit("dense", node.name, [x.tensor], y, attrs, [w, bias, numerics.multipliers(factors, shift)])
 
     def cases(self) -> Iterator[Program]:
-        for i, (rows, k, n, ratio) in enumerate(
-            [(1, 64, 12, 0.0), (1, 640, 128, 0.0), (1, 128, 640, 0.0), (5, 33, 17, 0.0), (1, 3, 1, 0.0), (2, 1, 2, 1.7), (1, 256, 2, 0.0), (1, 255, 66, 0.0)]
-        ):
-            rng = np.random.default_rng(200 + i)
-            weights = rng.integers(-127, 128, (n, k))
-            zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
-            bias = rng.integers(-3000, 3000, n) - zero_x * weights.sum(axis=1)
-            scales = rng.uniform(0.3, 1.0, n) * (ratio or 100.0 / (k**0.5 * 73 * 73))
-            shift = numerics.layer_shift(scales)
-            name = f"dense_{i}"
-            attrs = {"rows": rows, "in_features": k, "out_features": n, "in_zero_point": zero_x, "out_zero_point": zero_y}
-            attrs.update(clamp_min=-128 if i % 2 else -60, clamp_max=127, shift=shift)
-            x = Tensor(f"{name}.x", (rows, k), zero_point=zero_x)
-            y = Tensor(f"{name}.y", (rows, n), zero_point=zero_y)
-            yield single(self, name, attrs, [x], y, [weights, bias, numerics.multipliers(scales, shift)])
+        shapes = [(1, 64, 12, 0.0), (1, 640, 128, 0.0), (1, 128, 640, 0.0), (5, 33, 17, 0.0), (1, 3, 1, 0.0), (2, 1, 2, 1.7), (1, 256, 2, 0.0), (1, 255, 66, 0.0)]
+        for i, (rows, k, n, ratio) in enumerate(shapes):
+            yield dense_case(self, f"dense_{i}", rows, k, n, seed=200 + i, ratio=ratio, clamp_min=-128 if i % 2 else -60)
+        narrow = [(1, 64, 12), (1, 640, 128), (3, 33, 17), (1, 3, 1), (2, 1, 2), (1, 257, 2), (1, 255, 67), (2, 16, 9), (1, 4, 8)]
+        for i, (rows, k, n) in enumerate(narrow):
+            ratio = 1.7 if i == 4 else 0.0
+            yield dense_case(self, f"dense_int4_{i}", rows, k, n, seed=230 + i, ratio=ratio, clamp_min=-60 if i % 3 == 2 else -128, bits=4)
+        yield dense_case(self, "dense_int4_extreme", 1, 200, 10, seed=250, bits=4, extreme=True)
+
+
+def dense_case(
+    operator: Dense, name: str, rows: int, k: int, n: int, *, seed: int, ratio: float = 0.0, clamp_min: int = -128, bits: int = 8, extreme: bool = False
+) -> Program:  # fmt: skip
+    """A program of one dense layer with random weights; ratio, extreme and bits as in `windowed_case`."""
+    rng = np.random.default_rng(seed)
+    w = random_weights(rng, (n, k), bits, extreme)
+    zero_x, zero_y = (int(z) for z in rng.integers(-100, 100, 2))
+    bias = rng.integers(-3000, 3000, n) - zero_x * w.sum(axis=1)
+    scales = rng.uniform(0.3, 1.0, n) * (ratio or 100.0 / (k**0.5 * 73 * (73 if bits == 8 else 4.6)))
+    shift = numerics.layer_shift(scales)
+    attrs = {"rows": rows, "in_features": k, "out_features": n, "in_zero_point": zero_x, "out_zero_point": zero_y}
+    attrs.update(clamp_min=clamp_min, clamp_max=127, shift=shift, weight_bits=bits)
+    x = Tensor(f"{name}.x", (rows, k), zero_point=zero_x)
+    y = Tensor(f"{name}.y", (rows, n), zero_point=zero_y)
+    return single(operator, name, attrs, [x], y, [w, bias, numerics.multipliers(scales, shift)])

@@ -44,6 +44,16 @@ def windowed(opcode: str) -> Iterator[dict]:
         ("extreme", (4, 4, 4), 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "extreme"),
         ("dead channel", (3, 3, 2), 4, (2, 2), (1, 1), (1, 1), (0, 0, 0, 0), 1, "dead"),
         ("every value", (16, 16, 1), 1, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, "identity"),
+        ("int4 padding", (5, 4, 3), 3, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "int4"),
+        ("int4 uneven padding and dilation", (6, 7, 3), 5 if not depthwise else 9, (3, 2), (1, 2), (2, 1), (3, 1, 1, 0), 1, "int4"),
+        ("int4 groups", (3, 3, 6), 4 if not depthwise else 12, (2, 2), (1, 1), (1, 1), (1, 0, 0, 1), 2, "int4"),
+        ("int4 pointwise", (3, 3, 9), 9, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, "int4"),
+        ("int4 extreme", (6, 5, 8), 8, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "int4 extreme"),
+        ("int4 clamped", (4, 4, 2), 2, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "int4 clamp"),
+        ("int4 by two", (7, 7, 4), 4, (3, 3), (2, 2), (1, 1), (0, 0, 1, 1), 1, "int4"),
+        ("int4 patches", (4, 8, 4), 4, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), 1, "int4"),
+        ("int4 shifted", (4, 4, 2), 4, (2, 2), (1, 1), (1, 1), (0, 0, 1, 1), 1, "int4 shift"),
+        ("int4 saturating before the shift", (2, 2, 2), 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, "int4 saturate"),
     ]
     for i, (name, (h, w, c), out_c, kernel, stride, dilation, pads, groups, kind) in enumerate(plans):
         rng = np.random.RandomState(1000 + 100 * depthwise + i)
@@ -52,16 +62,18 @@ def windowed(opcode: str) -> Iterator[dict]:
         a = dict(zip(GEOMETRY, (h, w, c, out_h, out_w, out_c, *kernel, *stride, *dilation, pads[0], pads[1]), strict=True))
         depth = 1 if depthwise else c // groups
         zero_x, zero_y = (int(z) for z in rng.randint(-100, 100, 2))
-        weights = rng.randint(-127, 128, (out_c, *kernel, depth))
+        bits, kind = (4, kind[5:]) if kind.startswith("int4") else (8, kind)
+        least, most = (-8, 7) if bits == 4 else (-127, 127)
+        weights = rng.randint(least, most + 1, (out_c, *kernel, depth))
         x = rng.randint(-128, 128, (h, w, c))
         if kind == "extreme":
-            weights = np.where(rng.random_sample(weights.shape) < 0.5, -127, 127)
+            weights = np.where(rng.random_sample(weights.shape) < 0.5, least, most)
             x = np.where(rng.random_sample(x.shape) < 0.5, -128, 127)
         if kind == "ties":
             weights = rng.randint(-1, 2, weights.shape)
         if kind == "identity":
             weights, x = np.ones_like(weights), np.arange(-128, 128).reshape(x.shape)
-        bias, multiplier, shift, low, high = _epilogue(rng, weights.reshape(out_c, -1), zero_x, kind)
+        bias, multiplier, shift, low, high = _epilogue(rng, weights.reshape(out_c, -1), zero_x, kind, bits)
         zero_y = 7 if kind in ("clamp", "saturate", "identity") else zero_y
         y = np.empty((out_h, out_w, out_c), np.int8)
         per_group = out_c // groups
@@ -75,20 +87,20 @@ def windowed(opcode: str) -> Iterator[dict]:
             y[oy, ox, oc] = numerics.requantize(np.array(acc), multiplier[oc], zero_y, low, high, shift)
         if not depthwise:
             a["groups"] = groups
-        a.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=low, clamp_max=high, shift=shift)
+        a.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=low, clamp_max=high, shift=shift, weight_bits=bits)
         stored = np.moveaxis(weights[..., 0], 0, -1) if depthwise else weights
-        constants = [("int8", stored), ("int32", bias), ("int32", multiplier)]
+        constants = [(f"int{bits}", stored), ("int32", bias), ("int32", multiplier)]
         yield vector(name, opcode, a, constants, [x[None]], y[None], [zero_x, zero_y])
 
 
-def _epilogue(rng: np.random.RandomState, rows: np.ndarray, zero_x: int, kind: str):
+def _epilogue(rng: np.random.RandomState, rows: np.ndarray, zero_x: int, kind: str, bits: int = 8):
     """Bias, multiplier, shift and clamp bounds for rows of weights; outputs fill most of int8."""
     channels, taps = rows.shape
     bias = rng.randint(-2000, 2000, channels) - zero_x * rows.sum(axis=1)
     low, high = (-12, 35) if kind in ("clamp", "identity") else (-128, 127)
     if kind == "identity":  # y = x - zero_x + zero_y, clamped: meets the bounds and the values next to them
         return -zero_x * rows.sum(axis=1), numerics.multipliers(np.full(channels, 1.0), 2), 2, low, high
-    scales = rng.uniform(0.4, 1.0, channels) * 60.0 / (taps**0.5 * 73 * 73)
+    scales = rng.uniform(0.4, 1.0, channels) * 60.0 / (taps**0.5 * 73 * (73 if bits == 8 else 4.6))
     if kind == "extreme":
         scales = scales / 2
     if kind == "ties":  # acc / 4: every second or fourth accumulator lies exactly between two integers
@@ -97,7 +109,7 @@ def _epilogue(rng: np.random.RandomState, rows: np.ndarray, zero_x: int, kind: s
         bias = rng.randint(-30, 30, channels) - zero_x * rows.sum(axis=1)
         scales = np.array([0.9, 1.7, 3.3, 0.004])[:channels]
     if kind == "saturate":  # shift 8 leaves 24 bits before it
-        bias = np.array([2**24 - 5, -(2**24) + 9, 2**30, -(2**21)])
+        bias = np.array([2**24 - 5, -(2**24) + 9, 2 ** (30 if bits == 8 else 26), -(2**21)])
         return bias, np.full(channels, 120), 8, low, high
     shift = numerics.layer_shift(scales)
     multiplier = numerics.multipliers(scales, shift)
@@ -110,13 +122,19 @@ def dense() -> Iterator[dict]:
     for i, (name, rows, k, n, kind) in enumerate(
         [("one row", 1, 13, 5, ""), ("rows", 3, 4, 6, ""), ("clamped", 2, 9, 4, "clamp"), ("ties", 1, 16, 12, "ties"),
          ("shifted", 2, 3, 4, "shift"),
-         ("saturating before the shift", 1, 2, 4, "saturate"), ("one feature", 4, 1, 1, ""), ("every value", 256, 1, 1, "identity")]
+         ("saturating before the shift", 1, 2, 4, "saturate"), ("one feature", 4, 1, 1, ""), ("every value", 256, 1, 1, "identity"),
+         ("int4 one row", 1, 13, 5, "int4"), ("int4 clamped", 2, 9, 6, "int4 clamp"), ("int4 rows", 3, 6, 19, "int4"), ("int4 shifted", 2, 5, 4, "int4 shift"),
+         ("int4 extreme", 1, 37, 18, "int4 extreme"), ("int4 one feature", 2, 1, 1, "int4")]
     ):  # fmt: skip
         rng = np.random.RandomState(2000 + i)
         zero_x, zero_y = (int(z) for z in rng.randint(-100, 100, 2))
-        weights = rng.randint(-1, 2, (n, k)) if kind == "ties" else rng.randint(-127, 128, (n, k))
+        bits, kind = (4, kind[5:]) if kind.startswith("int4") else (8, kind)
+        least, most = (-1, 1) if kind == "ties" else (-8, 7) if bits == 4 else (-127, 127)
+        weights = rng.randint(least, most + 1, (n, k))
+        if kind == "extreme":
+            weights = np.where(rng.random_sample(weights.shape) < 0.5, least, most)
         weights = np.ones_like(weights) if kind == "identity" else weights
-        bias, multiplier, shift, low, high = _epilogue(rng, weights, zero_x, kind)
+        bias, multiplier, shift, low, high = _epilogue(rng, weights, zero_x, kind, bits)
         zero_y = 7 if kind in ("clamp", "saturate", "identity") else zero_y
         x = np.arange(-128, 128).reshape(rows, k) if kind == "identity" else rng.randint(-128, 128, (rows, k))
         y = np.empty((rows, n), np.int8)
@@ -124,8 +142,8 @@ def dense() -> Iterator[dict]:
             acc = int(bias[o]) + sum(int(a) * int(b) for a, b in zip(x[r], weights[o], strict=True))
             y[r, o] = numerics.requantize(np.array(acc), multiplier[o], zero_y, low, high, shift)
         a = {"rows": rows, "in_features": k, "out_features": n, "in_zero_point": zero_x, "out_zero_point": zero_y}
-        a.update(clamp_min=low, clamp_max=high, shift=shift)
-        yield vector(name, "dense", a, [("int8", weights), ("int32", bias), ("int32", multiplier)], [x], y, [zero_x, zero_y])
+        a.update(clamp_min=low, clamp_max=high, shift=shift, weight_bits=bits)
+        yield vector(name, "dense", a, [(f"int{bits}", weights), ("int32", bias), ("int32", multiplier)], [x], y, [zero_x, zero_y])
 
 
 def add(opcode: str) -> Iterator[dict]:

@@ -13,21 +13,27 @@ typedef struct edgec_conv2d_params {
   int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   int32_t groups;
   int32_t in_zero_point, out_zero_point, clamp_min, clamp_max, shift;
+  int32_t weight_bits; /* 8 or 4 */
 } edgec_conv2d_params;
 
 typedef struct edgec_depthwise_conv2d_params {
   int32_t in_h, in_w, in_c, out_h, out_w, out_c, kernel_h, kernel_w;
   int32_t stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
   int32_t in_zero_point, out_zero_point, clamp_min, clamp_max, shift;
+  int32_t weight_bits; /* 8 or 4 */
 } edgec_depthwise_conv2d_params;
 
 /* Everything but the sizes of constants and scratch, which follow from a kernel's packing. */
 int edgec_conv2d_is_valid(const void *params, const edgec_sizes *sizes);
 int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *sizes);
 
-/* The same with constants in canonical order. */
+/* The same with constants in canonical order, weights of 8 bits. */
 int edgec_conv2d_check(const void *params, const edgec_sizes *sizes);
 int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *sizes);
+
+/* The same with weights of 4 bits, two a byte: of conv2d each output channel, of depthwise_conv2d each tap begins at a byte. */
+int edgec_conv2d_nibbles_check(const void *params, const edgec_sizes *sizes);
+int edgec_depthwise_conv2d_nibbles_check(const void *params, const edgec_sizes *sizes);
 
 #ifdef __cplusplus
 }

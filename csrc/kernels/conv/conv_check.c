@@ -25,7 +25,8 @@ int edgec_conv2d_is_valid(const void *params, const edgec_sizes *s) {
   if (!counts_are(s, (uint8_t)(sizeof *p / 4)) ||
       !axis_is_valid(p->in_h, p->out_h, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top) ||
       !axis_is_valid(p->in_w, p->out_w, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left) ||
-      !epilogue_is_valid(p->in_zero_point, p->out_zero_point, p->clamp_min, p->clamp_max, p->shift)) {
+      !epilogue_is_valid(p->in_zero_point, p->out_zero_point, p->clamp_min, p->clamp_max, p->shift) ||
+      (p->weight_bits != 8 && p->weight_bits != 4)) {
     return 0;
   }
   if (!edgec_within(p->in_c, 1, 0xffff) || !edgec_within(p->out_c, 1, 0xffff) || p->groups < 1 ||
@@ -37,11 +38,20 @@ int edgec_conv2d_is_valid(const void *params, const edgec_sizes *s) {
          s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c);
 }
 
+static int epilogue_is_there(const edgec_sizes *s, int32_t channels) {
+  return s->constant[1] == (uint32_t)channels * 4u && s->constant[2] == (uint32_t)channels * 4u;
+}
+
 int edgec_conv2d_check(const void *params, const edgec_sizes *s) {
   const edgec_conv2d_params *const p = params;
-  return edgec_conv2d_is_valid(params, s) &&
-         s->constant[0] == edgec_volume(p->out_c, p->kernel_h * p->kernel_w, p->in_c / p->groups) &&
-         s->constant[1] == (uint32_t)p->out_c * 4u && s->constant[2] == (uint32_t)p->out_c * 4u;
+  return edgec_conv2d_is_valid(params, s) && p->weight_bits == 8 && epilogue_is_there(s, p->out_c) &&
+         s->constant[0] == edgec_volume(p->out_c, p->kernel_h * p->kernel_w, p->in_c / p->groups);
+}
+
+int edgec_conv2d_nibbles_check(const void *params, const edgec_sizes *s) {
+  const edgec_conv2d_params *const p = params;
+  return edgec_conv2d_is_valid(params, s) && p->weight_bits == 4 && epilogue_is_there(s, p->out_c) &&
+         s->constant[0] == edgec_area(p->out_c, (p->kernel_h * p->kernel_w * (p->in_c / p->groups) + 1) / 2);
 }
 
 int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *s) {
@@ -49,7 +59,8 @@ int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *s) {
   if (!counts_are(s, (uint8_t)(sizeof *p / 4)) ||
       !axis_is_valid(p->in_h, p->out_h, p->kernel_h, p->stride_h, p->dilation_h, p->pad_top) ||
       !axis_is_valid(p->in_w, p->out_w, p->kernel_w, p->stride_w, p->dilation_w, p->pad_left) ||
-      !epilogue_is_valid(p->in_zero_point, p->out_zero_point, p->clamp_min, p->clamp_max, p->shift)) {
+      !epilogue_is_valid(p->in_zero_point, p->out_zero_point, p->clamp_min, p->clamp_max, p->shift) ||
+      (p->weight_bits != 8 && p->weight_bits != 4)) {
     return 0;
   }
   if (!edgec_within(p->in_c, 1, 0xffff) || !edgec_within(p->out_c, 1, 0xffff) || p->out_c % p->in_c != 0) {
@@ -60,7 +71,12 @@ int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *s) {
 
 int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return edgec_depthwise_conv2d_is_valid(params, s) &&
-         s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, p->out_c) &&
-         s->constant[1] == (uint32_t)p->out_c * 4u && s->constant[2] == (uint32_t)p->out_c * 4u;
+  return edgec_depthwise_conv2d_is_valid(params, s) && p->weight_bits == 8 && epilogue_is_there(s, p->out_c) &&
+         s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, p->out_c);
+}
+
+int edgec_depthwise_conv2d_nibbles_check(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  return edgec_depthwise_conv2d_is_valid(params, s) && p->weight_bits == 4 && epilogue_is_there(s, p->out_c) &&
+         s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, (p->out_c + 1) / 2);
 }

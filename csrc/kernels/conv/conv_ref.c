@@ -184,6 +184,11 @@ void edgec_s8_depthwise_conv2d__ref(const void *params, const edgec_operands *op
   }
 }
 
+#include "conv_nibbles_ref.h"
+
 const edgec_kernel edgec_s8_conv2d__ref_kernel = {0x0100, 1, edgec_s8_conv2d__ref, edgec_conv2d_check};
 const edgec_kernel edgec_s8_depthwise_conv2d__ref_kernel = {0x0200, 1, edgec_s8_depthwise_conv2d__ref,
                                                              edgec_depthwise_conv2d_check};
+const edgec_kernel edgec_s8w4_conv2d__ref_kernel = {0x0180, 1, edgec_s8w4_conv2d__ref, edgec_conv2d_nibbles_check};
+const edgec_kernel edgec_s8w4_depthwise_conv2d__ref_kernel = {0x0280, 1, edgec_s8w4_depthwise_conv2d__ref,
+                                                              edgec_depthwise_conv2d_nibbles_check};
