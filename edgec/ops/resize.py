@@ -90,8 +90,14 @@ class Resize(Operator):
 
 
 def axis_table(size: int, out: int, scale: float, transform: str, nearest: str | None) -> np.ndarray:
-    """int32 [out, 3]: two input indices and the weight of the second, by ONNX's coordinate rules. KeyError for a rule
-    that is not one of these; nearest: ONNX's nearest_mode, or None for linear."""
+    """int32 [out, 3]: `axis_neighbours` with the weight in units of 2^-11."""
+    first, second, weight = axis_neighbours(size, out, scale, transform, nearest)
+    return np.stack([first, second, np.rint(weight * 2**BITS)], axis=1).astype(np.int32)
+
+
+def axis_neighbours(size: int, out: int, scale: float, transform: str, nearest: str | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two input indices and the weight of the second for each output index, float64 [out], by ONNX's coordinate rules. KeyError for a
+    rule that is not one of these; nearest: ONNX's nearest_mode, or None for linear."""
     i = np.arange(out, dtype=np.float64)
     at = {
         "half_pixel": (i + 0.5) / scale - 0.5,
@@ -108,8 +114,7 @@ def axis_table(size: int, out: int, scale: float, transform: str, nearest: str |
             "ceil": np.ceil(at),
         }[nearest]
         index = np.clip(index, 0, size - 1)
-        return np.stack([index, index, np.zeros(out)], axis=1).astype(np.int32)
+        return index, index, np.zeros(out)
     at = np.clip(at, 0, size - 1)
     first = np.floor(at)
-    weight = np.rint((at - first) * 2**BITS)
-    return np.stack([first, np.minimum(first + 1, size - 1), weight], axis=1).astype(np.int32)
+    return first, np.minimum(first + 1, size - 1), at - first

@@ -1,0 +1,144 @@
+"""The network in training, float or quantized: its values beside the teacher's, and the ONNX model it goes back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from edgec.compress.distillation.integer_network import IntegerNetwork
+from edgec.compress.distillation.integer_operators import LAYERS
+from edgec.compress.distillation.network import FloatNetwork
+from edgec.compress.distillation.objective import Target
+from edgec.compress.distillation.stored_layer import StoredLayer
+from edgec.graph.edit import integer, is_op, shape_of
+from edgec.importer import is_quantized
+from edgec.lower import Lowering, View
+
+
+class Student(Protocol):
+    """What training needs of a network."""
+
+    quantized: bool
+    network: nn.Module
+    outputs: list[Target]
+    features: list[Target]
+
+    def values(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...], *, exact: bool = False) -> dict[str, Tensor]: ...
+
+    def model(self) -> ir.Model:
+        """A copy of the ONNX model with the weights of now."""
+        ...
+
+
+class FloatStudent:
+    """A float model, pruned perhaps."""
+
+    quantized = False
+
+    def __init__(self, model: ir.Model, teacher: ir.Model) -> None:
+        self.source = model
+        self.outputs = []
+        for t, s in zip(teacher.graph.outputs, model.graph.outputs, strict=True):
+            value, classes = judged(s)
+            self.outputs.append(Target(judged(t)[0].name, value.name, shape_of(value), _classes_last(s), classes))
+        known = _activations(teacher)
+        self.features = [
+            Target(v.name, v.name, shape, tuple(range(len(shape)))) for v, shape in _activations(model).items() if known_shape(known, v) == shape
+        ]
+        self.network = FloatNetwork(model, keep=[t.student for t in (*self.outputs, *self.features)])
+
+    def values(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...], *, exact: bool = False) -> dict[str, Tensor]:
+        values = self.network(inputs, wanted)
+        for target in self.outputs:
+            values[target.student] = values[target.student].permute(0, *(a + 1 for a in target.order))
+        return values
+
+    def model(self) -> ir.Model:
+        result = self.source.clone()
+        for name, array in self.network.arrays().items():
+            value = result.graph.initializers[name]
+            value.const_value = ir.Tensor(array.reshape(tuple(value.const_value.shape)), name=name)
+        return result
+
+
+class QuantizedStudent:
+    """A QDQ model, computed as its compiled program computes it; scales and zero_points stay, the integers are trained."""
+
+    quantized = True
+
+    def __init__(self, model: ir.Model, teacher: ir.Model) -> None:
+        self.source = model
+        lowering = Lowering(model)
+        program = lowering.walk()
+        self.outputs = []
+        for t, s in zip(teacher.graph.outputs, model.graph.outputs, strict=True):
+            node = _behind_quantization(s)
+            classes = is_op(node, "Softmax")
+            self.outputs.append(_target(judged(t)[0].name if classes else t.name, lowering.views[node.inputs[0] if classes else s], classes))
+        known, made = _activations(teacher), {op.outputs[0] for op in program.ops}
+        self.features = [
+            _target(value.name, view, False)
+            for value, view in lowering.views.items()
+            if is_op(value.producer(), "Relu", "Clip", "Add") and view.tensor.name in made and known_shape(known, value) == view.shape
+        ]
+        nodes = {node.name: node for node in model.graph}
+        self.stored = {op.name: StoredLayer(nodes[op.name], lowering.views) for op in program.ops if op.opcode in LAYERS}
+        self.network = IntegerNetwork(program, {name: stored.limits for name, stored in self.stored.items()})
+        for name, layer in self.network.layers.items():
+            layer.weights.requires_grad_(self.stored[name].trains_weights)
+            layer.bias.requires_grad_(self.stored[name].trains_bias)
+
+    def values(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...], *, exact: bool = False) -> dict[str, Tensor]:
+        self.network.exact = exact
+        return self.network(inputs, wanted)
+
+    def model(self) -> ir.Model:
+        result = self.source.clone()
+        for name, layer in self.network.layers.items():
+            with torch.no_grad():
+                self.stored[name].write(result.graph, layer.grid().contiguous().numpy(), layer.whole_bias().numpy())
+        return result
+
+
+def student_of(model: ir.Model, teacher: ir.Model) -> Student:
+    return QuantizedStudent(model, teacher) if is_quantized(model) else FloatStudent(model, teacher)
+
+
+def judged(output: ir.Value) -> tuple[ir.Value, bool]:
+    """The value whose error says most about an output, the logits in front of a softmax, and whether it is that."""
+    producer = output.producer()
+    return (producer.inputs[0], True) if is_op(producer, "Softmax") else (output, False)
+
+
+def known_shape(known: Mapping[ir.Value, tuple[int, ...]], value: ir.Value) -> tuple[int, ...] | None:
+    """Shape of the value of the same name."""
+    return next((shape for other, shape in known.items() if other.name == value.name), None)
+
+
+def _activations(model: ir.Model) -> dict[ir.Value, tuple[int, ...]]:
+    return {v: shape_of(v) for n in model.graph for v in n.outputs if is_op(n, "Relu", "Clip", "Add")}
+
+
+def _behind_quantization(output: ir.Value) -> ir.Node | None:
+    node = output.producer()
+    while is_op(node, "DequantizeLinear", "QuantizeLinear"):
+        node = node.inputs[0].producer()
+    return node
+
+
+def _classes_last(output: ir.Value) -> tuple[int, ...]:
+    """Order of the axes of the judged value with that of the classes last."""
+    value, classes = judged(output)
+    rank = len(shape_of(value))
+    axis = integer(output.producer(), "axis", -1) % rank if classes else rank - 1
+    return (*(a for a in range(rank) if a != axis), axis)
+
+
+def _target(teacher: str, view: View, classes: bool) -> Target:
+    """The bytes of a view hold `shape` with its axes in `order`."""
+    held = view if view.flattened is None else view.flattened
+    return Target(teacher, view.tensor.name, tuple(held.shape), tuple(held.order), classes)

@@ -1,0 +1,192 @@
+"""The training loop: resumable after any step, and then the same to the last bit."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgec.compress.distillation import checkpoint as checkpoints
+from edgec.compress.distillation.augment import Augment
+from edgec.compress.distillation.network import FloatNetwork
+from edgec.compress.distillation.objective import Objective
+from edgec.compress.distillation.optimizer import Average, RelativeAdam, rate_at
+from edgec.compress.distillation.samples import SampleStore
+from edgec.compress.distillation.students import Student
+
+MEASURED = 256
+"""Samples on which the teacher's variances and the sizes of the student's activations are taken."""
+
+SELECTED_AT_MOST = 1024
+EVALUATIONS = 20
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """steps, or seconds of wall time (checkpoints carry what was used)."""
+
+    steps: int | None = None
+    seconds: float | None = None
+
+    def fraction(self, step: int, elapsed: float) -> float:
+        return min(1.0, step / self.steps if self.steps is not None else elapsed / self.seconds)
+
+
+@dataclass
+class Curve:
+    """Loss over the run: train [(step, mean loss since the last entry)], select [(step, loss)]."""
+
+    train: list[tuple[int, float]] = field(default_factory=list)
+    select: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Training:
+    """One run.
+
+    Random numbers are drawn from generators seeded with (seed, what, step), never carried on, so that a step depends on its
+    number and the parameters alone.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        teacher: FloatNetwork,
+        objective: Objective,
+        samples: SampleStore,
+        budget: Budget,
+        *,
+        batch: int,
+        learning_rate: float,
+        warmup: float,
+        decay: float,
+        seed: int,
+        augment: Augment,
+        identity: dict[str, Any],
+        checkpoint: Path | None,
+        progress: Callable[[str, float], None] | None,
+    ) -> None:
+        self.student, self.teacher, self.objective, self.samples, self.budget = student, teacher, objective, samples, budget
+        self.batch, self.learning_rate, self.warmup, self.seed, self.augment = min(batch, len(samples.train)), learning_rate, warmup, seed, augment
+        self.progress, self.path = progress, checkpoint
+        self.step, self.elapsed, self.curve = 0, 0.0, Curve()
+        self._losses: list[float] = []
+        self._evaluated = 0
+        probe = self._tensors(samples.rows(samples.train[:MEASURED]))
+        with torch.no_grad():
+            objective.measure(teacher(probe, objective.teacher_values))
+        self.optimizer = RelativeAdam(student.network.trainables(probe))
+        self.average = Average(self.optimizer.parameters, decay)
+        self.identity = identity | {"start": digest(self.optimizer.parameters)}
+        self.best_loss, self.best_step, self.best = float("inf"), 0, [p.detach().clone() for p in self.optimizer.parameters]
+        state = checkpoints.load(checkpoint, self.identity) if checkpoint is not None else None
+        self.resumed_from = state["step"] if state else 0
+        if state:
+            self._restore(state)
+
+    def run(self) -> None:
+        """Train until the budget is used; the student then has the selected parameters."""
+        started = time.monotonic() - self.elapsed
+        saved = time.monotonic()
+        if self.step == 0:
+            self._select()
+        while (fraction := self.budget.fraction(self.step, self.elapsed)) < 1.0:
+            self._one(fraction)
+            self.elapsed = time.monotonic() - started
+            after = self.budget.fraction(self.step, self.elapsed)
+            if int(after * EVALUATIONS) > self._evaluated:
+                self._evaluated = int(after * EVALUATIONS)
+                self._select()
+            if self.progress:
+                self.progress("distill", after)
+            if self.path is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = time.monotonic()
+        if self.path is not None:
+            self.save()
+        with torch.no_grad():
+            for parameter, best in zip(self.optimizer.parameters, self.best, strict=True):
+                parameter.copy_(best)
+
+    def save(self) -> None:
+        """Write the checkpoint of now."""
+        assert self.path is not None
+        checkpoints.save(self.path, self._state())
+
+    def loss(self, rows: Mapping[str, np.ndarray], *, exact: bool) -> Tensor:
+        inputs = self._tensors(rows)
+        with torch.no_grad():
+            wanted = self.teacher(inputs, self.objective.teacher_values)
+        return self.objective(wanted, self.student.values(inputs, self.objective.student_values, exact=exact))
+
+    def _one(self, fraction: float) -> None:
+        per_epoch = len(self.samples.train) // self.batch
+        epoch, at = divmod(self.step, per_epoch)
+        order = self.samples.order(epoch, self.seed)
+        rows = self.samples.rows(np.sort(order[at * self.batch : (at + 1) * self.batch]))
+        rows = {name: self.augment(array, np.random.default_rng([self.seed, 2, self.step])) for name, array in rows.items()}
+        loss = self.loss(rows, exact=False)
+        loss.backward()
+        self.optimizer.step(rate_at(fraction, self.learning_rate, self.warmup))
+        self.step += 1
+        self.average.update(self.step)
+        self._losses.append(float(loss.detach()))
+
+    def _select(self) -> None:
+        """The averaged parameters are kept where they are the best so far on the select part."""
+        self.average.swap()
+        index, total = self.samples.select[:SELECTED_AT_MOST], 0.0
+        with torch.no_grad():
+            for i in range(0, len(index), MEASURED):
+                part = index[i : i + MEASURED]
+                total += float(self.loss(self.samples.rows(part), exact=True)) * len(part) / len(index)
+        if total < self.best_loss:
+            self.best_loss, self.best_step, self.best = total, self.step, [p.detach().clone() for p in self.optimizer.parameters]
+        self.average.swap()
+        self.curve.select.append((self.step, total))
+        if self._losses:
+            self.curve.train.append((self.step, float(np.mean(self._losses))))
+            self._losses = []
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "identity": self.identity,
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "evaluated": self._evaluated,
+            "losses": self._losses,
+            "curve": asdict(self.curve),
+            "parameters": [p.detach() for p in self.optimizer.parameters],
+            "optimizer": self.optimizer.state(),
+            "average": self.average.values,
+            "variance": self.objective.variance,
+            "best": {"loss": self.best_loss, "step": self.best_step, "parameters": self.best},
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step, self.elapsed, self._evaluated, self._losses = state["step"], state["elapsed"], state["evaluated"], state["losses"]
+        self.curve = Curve(**state["curve"])
+        with torch.no_grad():
+            for parameter, value in zip(self.optimizer.parameters, state["parameters"], strict=True):
+                parameter.copy_(value)
+        self.optimizer.restore(state["optimizer"])
+        self.average.values, self.objective.variance = state["average"], state["variance"]
+        self.best_loss, self.best_step, self.best = (state["best"][k] for k in ("loss", "step", "parameters"))
+
+    @staticmethod
+    def _tensors(rows: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in rows.items()}
+
+
+def digest(parameters: list[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for parameter in parameters:
+        digest.update(parameter.detach().contiguous().numpy().tobytes())
+    return digest.hexdigest()
