@@ -68,14 +68,14 @@ CHANGES = {
         "conv/conv_tile.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/conv_pairs.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/depthwise_u8.h": [("taps", r"\bd\.column_offset\[k\]", "d.column_offset[0]")],
-        "elementwise/elementwise_u8.h": [("zero_point", r"(?<=flip = Simd::set8\()0x80", "0x81")],
+        "elementwise/elementwise_u8.h": [("zero_point", r"(?<=flip = Simd::set8\()Simd::flip", "0x81")],
         "conv/depthwise_ring.h": [
             ("taps", r"(?<=input \+ )rows\[1\]", "rows[0]"),
             ("taps", r"(?<=middle = )d\.column_offset\[1\]", "{0} + 1"),
         ],
         "pooling/max_pool_u8.h": [
             ("clamp", r"\bp\.low\b", "{0} + 1"), ("clamp", r"\bp\.high\b", "{0} - 1"),
-            ("zero_point", r"(?<=flip = Simd::set8\()0x80", "0x00"),
+            ("zero_point", r"(?<=flip = Simd::set8\()Simd::flip", "0x00"),
         ],
     },
 }  # fmt: skip

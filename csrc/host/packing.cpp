@@ -26,6 +26,11 @@ int32_t corrected(const edgec_host_tier &tier, int32_t bias, int64_t weight_sum)
   return tier.kind == EDGEC_KIND_U8 ? static_cast<int32_t>(static_cast<uint32_t>(bias) - static_cast<uint32_t>(128 * weight_sum)) : bias;
 }
 
+// What a tier's epilogue multiplies by: SQRDMULH doubles, M is even.
+int32_t stored_multiplier(const edgec_host_tier &tier, int32_t multiplier, bool narrow) {
+  return tier.kind == EDGEC_KIND_Q8 ? multiplier / 2 : narrow ? 2 * multiplier : multiplier;
+}
+
 // M of the lanes of a register, then those of the odd lanes in the even ones.
 void store_multipliers(int32_t *to, const std::vector<int32_t> &lanes) {
   const size_t count = lanes.size();
@@ -33,6 +38,22 @@ void store_multipliers(int32_t *to, const std::vector<int32_t> &lanes) {
     to[i] = lanes[i];
     to[count + i] = i % 2 == 0 ? lanes[i + 1] : 0;
   }
+}
+
+// Tap i of a lane of register n at dword d of K: its channel in the block, and its element of K.
+struct Tap {
+  int channel, element;
+};
+Tap tap_at(const edgec_host_tier &tier, const edgec_host_tile &tile, int d, int n, int lane, int i) {
+  if (tile.order == EDGEC_ORDER_OCTETS) {
+    const int pair = d % 2 * tile.registers + n;  // of channels: both dwords take twice as many registers of two
+    return {2 * pair + lane / 2, (d - d % 2 + lane % 2) * tier.group + i};
+  }
+  if (tile.order == EDGEC_ORDER_PAIRS) {
+    const int byte = lane * tier.group + i;
+    return {n * tier.lanes + byte % 8 / 2, d * tier.group + byte / 8 * 2 + byte % 2};
+  }
+  return {channel_of(tier, tile.registers, n, tile.halves == 2 ? lane % (tier.lanes / 2) : lane), d * tier.group + i};
 }
 
 }  // namespace
@@ -51,8 +72,10 @@ bool is_narrow(const int32_t *multiplier, int count) {
   return true;
 }
 
-PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers, int first, int count, int segments, int dwords,
-                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow, bool halves) {
+PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, const edgec_host_tile &tile, int first, int count, int segments, int dwords,
+                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow) {
+  const int registers = tile.registers;
+  const bool halves = tile.halves == 2;
   const int block_channels = registers * tier.lanes;
   const int blocks = (count + block_channels - 1) / block_channels;
   const size_t channels = static_cast<size_t>(blocks * block_channels);
@@ -66,12 +89,12 @@ PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers
       for (int d = 0; d < dwords; d++) {
         for (int n = 0; n < registers; n++) {
           for (int lane = 0; lane < tier.lanes; lane++) {
-            const int within = channel_of(tier, registers, n, halves ? lane % (tier.lanes / 2) : lane);
-            const int c = block * block_channels + within;
             int taps[4] = {0, 0, 0, 0};
-            for (int i = 0; i < tier.group && c < count; i++) {
-              taps[i] = weight(first + c, s, d * tier.group + i);
-              sums[static_cast<size_t>(within)] += taps[i];
+            for (int i = 0; i < tier.group; i++) {
+              const Tap at = tap_at(tier, tile, d, n, lane, i);
+              const int c = block * block_channels + at.channel;
+              taps[i] = c < count ? weight(first + c, s, at.element) : 0;
+              sums[static_cast<size_t>(at.channel)] += taps[i];
             }
             store_dword(to, dword_of(tier, taps));
           }
@@ -87,7 +110,7 @@ PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers
         if (c < count) {
           const int64_t sum = halves ? sums[static_cast<size_t>(within)] / 2 : sums[static_cast<size_t>(within)];
           biases[at + static_cast<size_t>(lane)] = corrected(tier, bias[first + c], sum);
-          lanes[static_cast<size_t>(lane)] = narrow ? 2 * multiplier[first + c] : multiplier[first + c];
+          lanes[static_cast<size_t>(lane)] = stored_multiplier(tier, multiplier[first + c], narrow);
         }
       }
       store_multipliers(multipliers + 2 * at, lanes);
@@ -109,7 +132,13 @@ PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitc
   uint8_t *to = weights;
   for (int p = 0; p < period; p++) {
     const auto channel = [&](int j, int lane) { return (p * block + channel_of(tier, registers, j, lane)) % pitch; };
-    for (int g = 0; g < groups; g++) {
+    for (int tap = 0; tier.order == EDGEC_ORDER_TAPS && tap < groups; tap++) {
+      for (int i = 0; i < block; i++) {
+        const int c = (p * block + i) % pitch;
+        *to++ = static_cast<uint8_t>(c < channels ? weight(c, tap, 0) : 0);
+      }
+    }
+    for (int g = 0; tier.order != EDGEC_ORDER_TAPS && g < groups; g++) {
       for (int k = 0; k < columns; k++) {
         for (int r = 0; r < rows_at_once; r++) {
           for (int j = 0; j < registers; j++) {
@@ -134,13 +163,13 @@ PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitc
           continue;
         }
         int64_t sum = 0;
-        for (int y = 0; y < groups * tier.group; y++) {
+        for (int y = 0; tier.kind == EDGEC_KIND_U8 && y < groups * tier.group; y++) {
           for (int k = 0; k < columns; k++) {
             sum += weight(c, y, k);
           }
         }
         biases[at + static_cast<size_t>(lane)] = corrected(tier, bias(c), sum);
-        lanes[static_cast<size_t>(lane)] = narrow ? 2 * multiplier(c) : multiplier(c);
+        lanes[static_cast<size_t>(lane)] = stored_multiplier(tier, multiplier(c), narrow);
       }
       store_multipliers(multipliers + 2 * at, lanes);
     }

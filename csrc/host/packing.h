@@ -25,11 +25,12 @@ int channel_of(const edgec_host_tier &tier, int registers, int n, int lane);
 bool is_narrow(const int32_t *multiplier, int count);
 
 // For edgec_host_conv: channels [first, first + blocks·NV·lanes), of which those beyond `count` are zero.
-// halves: the channels of the lower half of the lanes are repeated in the upper.
-PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, int registers, int first, int count, int segments, int dwords,
-                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow, bool halves);
+// In a tile of halves the channels of the lower half of the lanes are repeated in the upper.
+PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, const edgec_host_tile &tile, int first, int count, int segments, int dwords,
+                          const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow);
 
-// For edgec_host_depthwise. weight(channel, tap row, column): 0 outside the window. Row r of `rows_at_once` sees the taps shifted by r.
+// For edgec_host_depthwise. weight(channel, tap row, column): 0 outside the window; rows are single taps in EDGEC_ORDER_TAPS. Row r of
+// `rows_at_once` sees the taps shifted by r.
 // bias(channel), multiplier(channel) for channel < pitch.
 PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitch, int channels, int rows_at_once, int groups, int columns,
                                const WeightAt &weight, const std::function<int32_t(int)> &bias,

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "host/cost_neon.h"
 #include "host/error.h"
 #include "host/layout.h"
 #include "host/node.h"
@@ -478,7 +479,7 @@ class Planner {
     const int run = by_rows ? (w.kernel_w - 1) * in.pitch + depth : depth;
     const int dwords = (run + tier_.group - 1) / tier_.group;
     const Record &r = model_.records[static_cast<size_t>(node.record)];
-    const int8_t *const weights = r.weights;
+    const int8_t *const weights = r.bytes(0);
     const int kernel = w.kernel_h * w.kernel_w;
     const WeightAt weight = [&](int channel, int segment, int e) -> int {
       const int tap = by_rows ? segment * w.kernel_w + e / in.pitch : segment;
@@ -501,13 +502,13 @@ class Planner {
         c.positions = static_cast<int32_t>(in_offset.size());
         c.channel_blocks = part.blocks;
         c.segments = static_cast<int32_t>(segments.size());
-        c.segment_dwords = dwords;
+        c.segment_dwords = part.tile->order == EDGEC_ORDER_OCTETS ? (dwords + 1) / 2 * 2 : dwords;
         c.segment_offset = segment_at;
         c.in_offset = in_at;
         c.out_offset = out_at;
         c.residual_offset = residual_at;
-        const PackedConstants packed = pack_conv(plan_, tier_, part.tile->registers, first, there, c.segments, dwords, weight, r.words(1), r.words(2), narrow,
-                                                 part.tile->halves == 2);
+        const PackedConstants packed = pack_conv(plan_, tier_, *part.tile, first, there, c.segments, c.segment_dwords, weight, r.words(1),
+                                                 r.words(2), narrow);
         c.weights = packed.weights;
         c.bias = packed.bias;
         c.multiplier = packed.multiplier;
@@ -515,6 +516,7 @@ class Planner {
         c.out_runs = out.kind == tier_.kind && lie_side_by_side(out_offset, *part.tile, c.channels);
         c.residual_runs = node.residual >= 0 && lie_side_by_side(residual_offset, *part.tile, c.channels);
         c.pair_bytes = in.offset(0, w.stride_w) - in.offset(0, 0);
+        c.least = std::find(weights, weights + r.constant_bytes[0], -128) != weights + r.constant_bytes[0];
         c.q = node.q;
         c.q.narrow = narrow;
         c.q.kind = out.kind;
@@ -537,7 +539,7 @@ class Planner {
   bool lie_side_by_side(const std::vector<int32_t> &offset, const edgec_host_tile &tile, int channels) const {
     const int each = tile.registers * tier_.lanes / tile.halves;  // channels of a position in the tile
     const int at_once = tier_.group * tier_.lanes / each, positions = static_cast<int>(offset.size());
-    if (tier_.kind != EDGEC_KIND_U8 || channels < each || at_once < 2) {
+    if (tier_.kind == EDGEC_KIND_S16 || channels < each || at_once < 2) {
       return false;
     }
     for (int done = 0; done < positions; done += tile.rows) {
@@ -562,7 +564,10 @@ class Planner {
   // The cost model: cycles of a tile are its dot products (at least what their latency or the loads take, one a cycle from L1,
   // half a one where a block of weights does not stay there) and its epilogue, times the tiles; a tile may be wider than what
   // is left of the channels.
-  static double tile_cost(const edgec_host_tile &tile, int positions, int dwords) {
+  double tile_cost(const edgec_host_tile &tile, int positions, int dwords) const {
+    if (tier_.kind == EDGEC_KIND_Q8) {
+      return neon_tile_cost(tile, positions, dwords);
+    }
     const double tiles = (positions + tile.rows - 1) / tile.rows;
     const double registers = static_cast<double>(tile.rows * tile.registers) / tile.halves;
     const bool in_l1 = dwords * tile.registers * 64 <= weights_in_l1;
@@ -621,10 +626,11 @@ class Planner {
     const Layout in = input_of(node, 0);
     const Layout out = as_seen(node, layout_of(node.out_version));
     const Record &r = model_.records[static_cast<size_t>(node.record)];
-    const bool pair = w.stride_h == 1 && w.dilation_h == 1 && node.out_view.h >= 2 && tier_.depthwise_pair != nullptr;
+    const bool by_taps = tier_.order == EDGEC_ORDER_TAPS;
+    const bool pair = !by_taps && w.stride_h == 1 && w.dilation_h == 1 && node.out_view.h >= 2;
     const int rows_at_once = pair ? 2 : 1;
     const int taps_h = w.kernel_h + rows_at_once - 1;
-    const int groups = (taps_h + tier_.group - 1) / tier_.group;
+    const int groups = by_taps ? w.kernel_h * w.kernel_w : (taps_h + tier_.group - 1) / tier_.group;
     const int origin = in.offset(-w.pad_top, -w.pad_left);
 
     edgec_host_depthwise d{};
@@ -634,9 +640,12 @@ class Planner {
     d.in_row_bytes = in.offset(w.stride_h - w.pad_top, -w.pad_left) - origin;
     d.out_row_bytes = out.row_bytes();
     d.groups = groups;
-    d.columns = w.kernel_w;
+    d.columns = by_taps ? 1 : w.kernel_w;
     std::vector<int32_t> row_offset, column_offset;
-    for (int i = 0; i < groups * tier_.group; i++) {
+    for (int i = 0; by_taps && i < groups; i++) {
+      row_offset.push_back(in.offset(i / w.kernel_w * w.dilation_h - w.pad_top, i % w.kernel_w * w.dilation_w - w.pad_left) - origin);
+    }
+    for (int i = 0; !by_taps && i < groups * tier_.group; i++) {
       row_offset.push_back(in.offset(std::min(i, taps_h - 1) * w.dilation_h - w.pad_top, -w.pad_left) - origin);
     }
     for (int k = 0; k < w.kernel_w; k++) {
@@ -647,16 +656,20 @@ class Planner {
     const int channels = node.out_view.c;
     const bool is_pool = node.is_average;
     const WeightAt weight = [&](int channel, int ky, int kx) -> int {
+      if (by_taps) {
+        kx = ky % w.kernel_w;
+        ky /= w.kernel_w;
+      }
       if (ky < 0 || ky >= w.kernel_h) {
         return 0;
       }
-      return is_pool ? 1 : r.weights[(ky * w.kernel_w + kx) * channels + channel];
+      return is_pool ? 1 : r.bytes(0)[(ky * w.kernel_w + kx) * channels + channel];
     };
     const int taps = w.kernel_h * w.kernel_w;
     const int32_t pool_multiplier = is_pool ? r.words(0)[node.pool_multiplier] : 0;
     const bool narrow = is_pool ? is_narrow(&pool_multiplier, 1) : is_narrow(r.words(2), channels);
     const PackedConstants packed = pack_depthwise(
-        plan_, tier_, in.pitch, channels, rows_at_once, groups, w.kernel_w, weight,
+        plan_, tier_, in.pitch, channels, rows_at_once, groups, d.columns, weight,
         [&](int c) { return is_pool ? -taps * node.in_zero_point : r.words(1)[c]; },
         [&](int c) { return is_pool ? pool_multiplier : r.words(2)[c]; }, narrow);
     d.period = depthwise_period(tier_, in.pitch);
@@ -664,6 +677,7 @@ class Planner {
     d.bias = packed.bias;
     d.multiplier = packed.multiplier;
     d.q = node.q;
+    d.least = !is_pool && std::find(r.bytes(0), r.bytes(0) + r.constant_bytes[0], -128) != r.bytes(0) + r.constant_bytes[0];
     d.q.narrow = narrow;
     d.q.kind = out.kind;
     edgec_host_step run = pair ? tier_.depthwise_pair : tier_.depthwise;
@@ -671,7 +685,7 @@ class Planner {
     const int pixel = in.pitch * in.element();
     const bool ring = pair && w.kernel_w == 3 && column_offset[1] == pixel && column_offset[2] == 2 * pixel;
     const bool planes = !pair && w.kernel_w == 3 && column_offset[1] > 2 * pixel && column_offset[2] == pixel;
-    if (groups == 1 && (ring || planes) && tier_.depthwise_ring(pixel, rows_at_once) != nullptr) {
+    if (!by_taps && groups == 1 && (ring || planes) && tier_.depthwise_ring(pixel, rows_at_once) != nullptr) {
       run = tier_.depthwise_ring(pixel, rows_at_once);
       form = ring ? " ring" : " planes";
     }

@@ -1,8 +1,9 @@
 // What a host tier offers the planner: plain structs and functions, so that files built with a tier's CPU flags share no
 // inline code with the rest of the program (they may include this file, <cstdint> and intrinsics, nothing else).
 //
-// Activations between steps are held in the tier's own element: one byte u = q + 128 where the tier multiplies bytes
-// (vpdpbusd), or int16 q where it multiplies words (vpmaddwd). A dword of K is 4 or 2 elements: `group`.
+// Activations between steps are held in the tier's own element: one byte u = q + 128 where the tier multiplies unsigned bytes
+// (vpdpbusd), one byte q where it multiplies signed ones (AArch64), or int16 q where it multiplies words (vpmaddwd). A dword of K
+// is 4 or 2 elements: `group`.
 #ifndef EDGEC_HOST_TIER_H
 #define EDGEC_HOST_TIER_H
 
@@ -11,12 +12,21 @@
 extern "C" {
 
 // How an element is stored: as the artifact has it, or as one of the tiers' elements.
-enum edgec_host_kind { EDGEC_KIND_S8 = 0, EDGEC_KIND_U8 = 1, EDGEC_KIND_S16 = 2 };
+// Q8 is S8 in the arena: kernels read beyond it and lay it out as they like, which a caller's buffer does not allow.
+enum edgec_host_kind { EDGEC_KIND_S8 = 0, EDGEC_KIND_U8 = 1, EDGEC_KIND_S16 = 2, EDGEC_KIND_Q8 = 3 };
+
+// How weights lie in the registers of a block of convolution channels (of a tile) or of depthwise channels (of a tier).
+enum edgec_host_order {
+  EDGEC_ORDER_DWORDS = 0,  // a lane: `group` taps of one channel
+  EDGEC_ORDER_PAIRS = 1,   // the two first taps of each of 4 channels, then their two last ones (smull, smlal, sadalp)
+  EDGEC_ORDER_OCTETS = 2,  // 8 taps of a channel, then of the next one (smmla); two dwords of K go together
+  EDGEC_ORDER_TAPS = 3     // depthwise: one tap of `group` * `lanes` channels; groups are single taps, columns is 1
+};
 
 // From an int32 accumulator to a stored element: docs/SPEC.md requantize, then the add of a fused residual.
 struct edgec_host_requantize {
   int32_t zero_point, low, high, shift;
-  int32_t narrow;  // nonzero: the multipliers stored are 2M (every M < 2^30), rounding happens in 16 bits
+  int32_t narrow;  // nonzero: the multipliers stored are 2M (every M < 2^30), rounding happens in 16 bits; AArch64 always stores M / 2
   int32_t kind;    // of the output
   int32_t add;     // nonzero: a residual is added; its elements are the tier's own
   int32_t add_own, add_other, add_offset, add_shift, add_low, add_high;  // add_offset: for int8 operands
@@ -37,6 +47,7 @@ struct edgec_host_conv {
   int32_t channels;               // elements stored for each position, over all blocks
   int32_t out_runs, residual_runs;  // nonzero: positions of a tile whose results fill a register lie side by side in the output, in the residual
   int32_t pair_bytes;             // from a position to the next, for tiles with two positions in a register
+  int32_t least;                  // nonzero: a weight is -128, whose products fill int16
   edgec_host_requantize q;
 };
 
@@ -51,6 +62,7 @@ struct edgec_host_depthwise {
   const uint8_t *weights;        // [period][groups][columns][rows at once][group registers][lanes] dwords
   const int32_t *bias;           // [period][group registers][lanes]
   const int32_t *multiplier;     // [period][group registers][2][lanes]
+  int32_t least;                 // as above
   edgec_host_requantize q;
 };
 
@@ -78,6 +90,7 @@ struct edgec_host_tile {
   int32_t rows, registers;  // positions and registers of output channels at once
   int32_t halves;           // 2: a register holds two neighbouring positions of up to lanes / 2 channels; else 1
   edgec_host_step run;      // edgec_host_conv; operands: input, output, residual
+  int32_t order = EDGEC_ORDER_DWORDS;
 };
 
 struct edgec_host_tier {
@@ -93,6 +106,7 @@ struct edgec_host_tier {
   void (*peak)(int32_t iterations);  // 12 dot products of registers an iteration and nothing else: the ceiling of every kernel
   // count elements from one kind to another
   void (*convert)(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
+  int32_t order = EDGEC_ORDER_DWORDS;  // of depthwise weights
 };
 
 // What the files of a tier define; csrc/host/tiers.cpp makes an edgec_host_tier of them.
@@ -109,6 +123,9 @@ struct edgec_host_tier {
 EDGEC_HOST_TIER_SYMBOLS(avx2)
 EDGEC_HOST_TIER_SYMBOLS(avxvnni)
 EDGEC_HOST_TIER_SYMBOLS(avx512vnni)
+EDGEC_HOST_TIER_SYMBOLS(neon)
+EDGEC_HOST_TIER_SYMBOLS(neondot)
+EDGEC_HOST_TIER_SYMBOLS(neoni8mm)
 }
 
 #endif

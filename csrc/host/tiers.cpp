@@ -7,25 +7,36 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace edgec {
 
 namespace {
 
-#define EDGEC_TIER(tier, lanes, group, kind)                                                                                             \
+#define EDGEC_TIER(tier, lanes, group, kind, order)                                                                                      \
   {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier,                      \
    &edgec_depthwise_ring__##tier,                                                                                                     \
-   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_convert__##tier}
+   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_convert__##tier, order}
 
 #ifdef EDGEC_TIER_avx2
-const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16);
+const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16, EDGEC_ORDER_DWORDS);
 #endif
 #ifdef EDGEC_TIER_avxvnni
-const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8);
+const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8, EDGEC_ORDER_DWORDS);
 #endif
 #ifdef EDGEC_TIER_avx512vnni
-const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8);
+const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8, EDGEC_ORDER_DWORDS);
+#endif
+#ifdef EDGEC_TIER_neon
+const edgec_host_tier neon_kernels = EDGEC_TIER(neon, 4, 4, EDGEC_KIND_Q8, EDGEC_ORDER_TAPS);
+#endif
+#ifdef EDGEC_TIER_neondot
+const edgec_host_tier neondot_kernels = EDGEC_TIER(neondot, 4, 4, EDGEC_KIND_Q8, EDGEC_ORDER_DWORDS);
+#endif
+#ifdef EDGEC_TIER_neoni8mm
+const edgec_host_tier neoni8mm_kernels = EDGEC_TIER(neoni8mm, 4, 4, EDGEC_KIND_Q8, EDGEC_ORDER_DWORDS);
 #endif
 
 struct Entry {
@@ -44,6 +55,13 @@ struct Entry {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
 }
+#elif defined(__aarch64__) && defined(__linux__)
+// Bits of the auxiliary vector (Linux, Documentation/arch/arm64/elf_hwcaps.rst), by number: older headers lack the newer names.
+[[maybe_unused]] bool has_neondot() { return (getauxval(AT_HWCAP) >> 20 & 1u) != 0; }                          // ASIMDDP
+[[maybe_unused]] bool has_neoni8mm() { return has_neondot() && (getauxval(AT_HWCAP2) >> 13 & 1u) != 0; }  // I8MM
+#else
+[[maybe_unused]] bool has_neondot() { return false; }
+[[maybe_unused]] bool has_neoni8mm() { return false; }
 #endif
 bool always() { return true; }
 
@@ -58,6 +76,15 @@ const std::vector<Entry> &entries() {
 #endif
 #ifdef EDGEC_TIER_avx512vnni
       {"avx512vnni", &avx512vnni_kernels, &has_avx512vnni},
+#endif
+#ifdef EDGEC_TIER_neon
+      {"neon", &neon_kernels, &always},
+#endif
+#ifdef EDGEC_TIER_neondot
+      {"neondot", &neondot_kernels, &has_neondot},
+#endif
+#ifdef EDGEC_TIER_neoni8mm
+      {"neoni8mm", &neoni8mm_kernels, &has_neoni8mm},
 #endif
   };
   return all;

@@ -1,6 +1,7 @@
 // Convolutions, AVX-512 VNNI.
 #include "kernels/simd/simd_avx512.h"
 #include "kernels/simd/epilogue_u8.h"
+#include "kernels/conv/conv_tile.h"
 #include "kernels/conv/store_piece.h"
 
 namespace {

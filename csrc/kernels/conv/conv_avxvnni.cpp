@@ -1,6 +1,7 @@
 // Convolutions, AVX-VNNI: the kernels of the AVX-512 VNNI tier on 32-byte registers.
 #include "kernels/simd/simd_avx2.h"
 #include "kernels/simd/epilogue_u8.h"
+#include "kernels/conv/conv_tile.h"
 #include "kernels/conv/store_piece.h"
 
 namespace {

@@ -1,8 +1,6 @@
-// Convolution kernels of the tiers whose element is a byte.
+// Convolution kernels of the tiers whose element is a byte. After the tier's Simd, its epilogue, its multiply(), gather() and scatter().
 #ifndef EDGEC_CONV_U8_H
 #define EDGEC_CONV_U8_H
-
-#include "kernels/conv/conv_tile.h"
 
 namespace {
 
@@ -67,7 +65,7 @@ template <int NV> EDGEC_INLINE V position_order() {
   return Simd::load(index);
 }
 
-template <int MR, int NV> __attribute__((noinline)) void conv(const void *params, uint8_t *const *operands) {
+template <int MR, int NV, typename Product> EDGEC_INLINE void conv_by(const void *params, uint8_t *const *operands, const Product &product) {
   const edgec_host_conv &c = *static_cast<const edgec_host_conv *>(params);
   const Epilogue e(c.q);
   const V order = position_order<NV>();
@@ -83,7 +81,7 @@ template <int MR, int NV> __attribute__((noinline)) void conv(const void *params
     for (int32_t done = 0; done < c.positions;) {
       const int32_t p = done + MR <= c.positions ? done : c.positions - MR;  // the last tile overlaps the one before it
       V acc[MR][NV];
-      multiply<MR, NV>(c, operands[0], c.in_offset + p, weights, bias, acc);
+      product(c, operands[0], c.in_offset + p, weights, bias, acc);
       if (__builtin_expect(e.narrow, 1)) {
         finish<true>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
       } else {
@@ -92,6 +90,13 @@ template <int MR, int NV> __attribute__((noinline)) void conv(const void *params
       done = p + MR;
     }
   }
+}
+
+template <int MR, int NV> __attribute__((noinline)) void conv(const void *params, uint8_t *const *operands) {
+  conv_by<MR, NV>(params, operands, [](const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, const uint8_t *weights,
+                                       const int32_t *bias, V(&acc)[MR][NV]) EDGEC_LAMBDA {
+    multiply<MR, NV>(c, input, in_offset, weights, bias, acc);
+  });
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #ifndef EDGEC_DEPTHWISE_U8_H
 #define EDGEC_DEPTHWISE_U8_H
 
+#include "kernels/conv/store_rows.h"
+
 namespace {
 
 struct Interleaved {
@@ -13,28 +15,6 @@ struct Interleaved {
 EDGEC_INLINE Interleaved interleave(V r0, V r1, V r2, V r3) {
   const V a = Simd::low8(r0, r1), b = Simd::high8(r0, r1), c = Simd::low8(r2, r3), d = Simd::high8(r2, r3);
   return {{Simd::low16(a, c), Simd::high16(a, c), Simd::low16(b, d), Simd::high16(b, d)}};
-}
-
-// A block of NR rows: requantized, stored, `left` bytes of it at most.
-template <bool is_narrow, int NR>
-EDGEC_INLINE void store_rows_as(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
-  e.scale<is_narrow>(acc, multiplier);
-  unroll<NR>([&](auto r) EDGEC_LAMBDA {
-    const V q = e.stored(e.pack<is_narrow>(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
-    if (__builtin_expect(left >= Simd::bytes, 1)) {
-      Simd::store(output + r * row_bytes, q);
-    } else {
-      Simd::store_head(output + r * row_bytes, q, left);
-    }
-  });
-}
-template <int NR>
-EDGEC_INLINE void store_rows(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
-  if (__builtin_expect(e.narrow, 1)) {
-    store_rows_as<true>(e, acc, multiplier, output, row_bytes, left);
-  } else {
-    store_rows_as<false>(e, acc, multiplier, output, row_bytes, left);
-  }
 }
 
 // NR output rows from the same input rows.

@@ -7,7 +7,7 @@ namespace {
 EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
   const edgec_host_add &p = *static_cast<const edgec_host_add *>(params);
   const Epilogue e(p.q);
-  const V flip = Simd::set8(0x80);
+  const V flip = Simd::set8(Simd::flip);
   for (int32_t row = 0; row < p.rows; row++) {
     const uint8_t *const a = operands[0] + static_cast<intptr_t>(row) * p.a_row_bytes;
     const uint8_t *const b = operands[1] + static_cast<intptr_t>(row) * p.b_row_bytes;
@@ -37,7 +37,7 @@ EDGEC_INLINE void lookup_rows(const void *params, uint8_t *const *operands) {
 
 // Between S8 and U8, or a copy; touches exactly count bytes.
 EDGEC_INLINE void convert_bytes(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind) {
-  const V flip = Simd::set8(from_kind == to_kind ? 0 : 0x80);
+  const V flip = Simd::set8(from_kind == to_kind ? 0 : Simd::flip);
   int32_t at = 0;
   for (; at + Simd::bytes <= count; at += Simd::bytes) {
     Simd::store(to + at, Simd::bit_xor(Simd::load(from + at), flip));

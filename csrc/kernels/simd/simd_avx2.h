@@ -19,6 +19,7 @@ struct Simd {
 #else
   static constexpr int lanes = 8, bytes = 32, group = 2, element = 2, kind = EDGEC_KIND_S16, chunks = 2;
 #endif
+  static constexpr int32_t flip = 0x80;  // of bytes: a stored element is q ^ flip
 
   EDGEC_INLINE static V load(const void *p) { return _mm256_loadu_si256(static_cast<const __m256i *>(p)); }
   EDGEC_INLINE static void store(void *p, V v) { _mm256_storeu_si256(static_cast<__m256i *>(p), v); }
@@ -75,7 +76,7 @@ struct Simd {
   EDGEC_INLINE static V max16(V a, V b) { return _mm256_max_epi16(a, b); }
   EDGEC_INLINE static V min8(V a, V b) { return _mm256_min_epi8(a, b); }
   EDGEC_INLINE static V max8(V a, V b) { return _mm256_max_epi8(a, b); }
-  EDGEC_INLINE static V maxu8(V a, V b) { return _mm256_max_epu8(a, b); }
+  EDGEC_INLINE static V max_stored(V a, V b) { return _mm256_max_epu8(a, b); }
   EDGEC_INLINE static V bit_xor(V a, V b) { return _mm256_xor_si256(a, b); }
   EDGEC_INLINE static V low8(V a, V b) { return _mm256_unpacklo_epi8(a, b); }
   EDGEC_INLINE static V high8(V a, V b) { return _mm256_unpackhi_epi8(a, b); }

@@ -15,6 +15,7 @@ namespace {
 struct Simd {
   using V = __m512i;
   static constexpr int lanes = 16, bytes = 64, group = 4, element = 1, kind = EDGEC_KIND_U8, chunks = 4;
+  static constexpr int32_t flip = 0x80;  // a stored element is q ^ flip
 
   EDGEC_INLINE static V load(const void *p) { return _mm512_loadu_si512(p); }
   EDGEC_INLINE static void store(void *p, V v) { _mm512_storeu_si512(p, v); }
@@ -67,13 +68,16 @@ struct Simd {
   EDGEC_INLINE static V madd16(V a, V b) { return _mm512_madd_epi16(a, b); }
   EDGEC_INLINE static V min8(V a, V b) { return _mm512_min_epi8(a, b); }
   EDGEC_INLINE static V max8(V a, V b) { return _mm512_max_epi8(a, b); }
-  EDGEC_INLINE static V maxu8(V a, V b) { return _mm512_max_epu8(a, b); }
+  EDGEC_INLINE static V max_stored(V a, V b) { return _mm512_max_epu8(a, b); }
   EDGEC_INLINE static V bit_xor(V a, V b) { return _mm512_xor_si512(a, b); }
   EDGEC_INLINE static V low8(V a, V b) { return _mm512_unpacklo_epi8(a, b); }
   EDGEC_INLINE static V high8(V a, V b) { return _mm512_unpackhi_epi8(a, b); }
   EDGEC_INLINE static V low16(V a, V b) { return _mm512_unpacklo_epi16(a, b); }
   EDGEC_INLINE static V high16(V a, V b) { return _mm512_unpackhi_epi16(a, b); }
   EDGEC_INLINE static V permute32(V index, V a) { return _mm512_permutexvar_epi32(index, a); }
+
+  // A register that starts at chunk n of one and goes on into the next.
+  template <int n> EDGEC_INLINE static V from_chunk(V a, V next) { return _mm512_alignr_epi64(next, a, 2 * n); }
 
   // 16-byte pieces of a register.
   template <int I> EDGEC_INLINE static __m128i piece(V a) { return _mm512_extracti32x4_epi32(a, I); }

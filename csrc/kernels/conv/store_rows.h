@@ -1,0 +1,31 @@
+// The end of a depthwise block, for tiers whose element is a byte. After Simd and its epilogue.
+#ifndef EDGEC_CONV_STORE_ROWS_H
+#define EDGEC_CONV_STORE_ROWS_H
+
+namespace {
+
+// A block of NR rows: requantized, stored, `left` bytes of it at most.
+template <bool is_narrow, int NR>
+EDGEC_INLINE void store_rows_as(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
+  e.scale<is_narrow>(acc, multiplier);
+  unroll<NR>([&](auto r) EDGEC_LAMBDA {
+    const V q = e.stored(e.pack<is_narrow>(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
+    if (__builtin_expect(left >= Simd::bytes, 1)) {
+      Simd::store(output + r * row_bytes, q);
+    } else {
+      Simd::store_head(output + r * row_bytes, q, left);
+    }
+  });
+}
+template <int NR>
+EDGEC_INLINE void store_rows(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
+  if (__builtin_expect(e.narrow, 1)) {
+    store_rows_as<true>(e, acc, multiplier, output, row_bytes, left);
+  } else {
+    store_rows_as<false>(e, acc, multiplier, output, row_bytes, left);
+  }
+}
+
+}  // namespace
+
+#endif

@@ -1,0 +1,90 @@
+// AArch64 Advanced SIMD as the kernel templates see it; elements are int8 q. In an unnamed namespace, as simd_avx512.h.
+#ifndef EDGEC_SIMD_NEON_H
+#define EDGEC_SIMD_NEON_H
+
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "host/tier.h"
+#include "kernels/simd/unroll.h"
+
+namespace {
+
+struct Simd {
+  using V = int32x4_t;
+  static constexpr int lanes = 4, bytes = 16, group = 4, element = 1, kind = EDGEC_KIND_Q8, chunks = 1;
+  static constexpr int32_t flip = 0;  // a stored element is q ^ flip
+
+  EDGEC_INLINE static int8x16_t b(V v) { return vreinterpretq_s8_s32(v); }
+  EDGEC_INLINE static int16x8_t h(V v) { return vreinterpretq_s16_s32(v); }
+  EDGEC_INLINE static int64x2_t d(V v) { return vreinterpretq_s64_s32(v); }
+  EDGEC_INLINE static V v(int8x16_t a) { return vreinterpretq_s32_s8(a); }
+  EDGEC_INLINE static V v(int16x8_t a) { return vreinterpretq_s32_s16(a); }
+  EDGEC_INLINE static V v(int64x2_t a) { return vreinterpretq_s32_s64(a); }
+
+  EDGEC_INLINE static V load(const void *p) { return v(vld1q_s8(static_cast<const int8_t *>(p))); }
+  EDGEC_INLINE static void store(void *p, V a) { vst1q_s8(static_cast<int8_t *>(p), b(a)); }
+  EDGEC_INLINE static void store_head(void *p, V a, int32_t count) {  // count bytes, at most 16, and no byte more
+    int8_t *to = static_cast<int8_t *>(p);
+    int8x16_t rest = b(a);
+    if (count >= 16) {
+      vst1q_s8(to, rest);
+      return;
+    }
+    if (count & 8) {
+      vst1_s8(to, vget_low_s8(rest));
+      rest = vextq_s8(rest, rest, 8);
+      to += 8;
+    }
+    if (count & 4) {
+      const int32_t dword = vgetq_lane_s32(v(rest), 0);
+      __builtin_memcpy(to, &dword, 4);
+      rest = vextq_s8(rest, rest, 4);
+      to += 4;
+    }
+    if (count & 2) {
+      const int16_t word = vgetq_lane_s16(vreinterpretq_s16_s8(rest), 0);
+      __builtin_memcpy(to, &word, 2);
+      rest = vextq_s8(rest, rest, 2);
+      to += 2;
+    }
+    if (count & 1) {
+      *to = vgetq_lane_s8(rest, 0);
+    }
+  }
+  EDGEC_INLINE static V load_head(const void *p, int32_t count) {
+    alignas(16) int8_t whole[16] = {0};
+    __builtin_memcpy(whole, p, static_cast<size_t>(count < 16 ? count : 16));
+    return load(whole);
+  }
+  EDGEC_INLINE static V set8(int32_t n) { return v(vdupq_n_s8(static_cast<int8_t>(n))); }
+  EDGEC_INLINE static V set16(int32_t n) { return v(vdupq_n_s16(static_cast<int16_t>(n))); }
+  EDGEC_INLINE static V set32(int32_t n) { return vdupq_n_s32(n); }
+  EDGEC_INLINE static V zero() { return vdupq_n_s32(0); }
+
+  // acc += four s8 x s8 products a lane.
+#ifdef __ARM_FEATURE_DOTPROD
+  EDGEC_INLINE static void dot(V &acc, V x, V w) { acc = vdotq_s32(acc, b(x), b(w)); }
+  template <int lane> EDGEC_INLINE static void dot_lane(V &acc, V w, V x) { acc = vdotq_laneq_s32(acc, b(w), b(x), lane); }
+#endif
+
+  EDGEC_INLINE static V bit_xor(V a, V c) { return veorq_s32(a, c); }
+  EDGEC_INLINE static V min8(V a, V c) { return v(vminq_s8(b(a), b(c))); }
+  EDGEC_INLINE static V max8(V a, V c) { return v(vmaxq_s8(b(a), b(c))); }
+  EDGEC_INLINE static V max_stored(V a, V c) { return max8(a, c); }
+  EDGEC_INLINE static V low8(V a, V c) { return v(vzip1q_s8(b(a), b(c))); }
+  EDGEC_INLINE static V high8(V a, V c) { return v(vzip2q_s8(b(a), b(c))); }
+  EDGEC_INLINE static V low16(V a, V c) { return v(vzip1q_s16(h(a), h(c))); }
+  EDGEC_INLINE static V high16(V a, V c) { return v(vzip2q_s16(h(a), h(c))); }
+  EDGEC_INLINE static V low64(V a, V c) { return v(vzip1q_s64(d(a), d(c))); }
+  EDGEC_INLINE static V high64(V a, V c) { return v(vzip2q_s64(d(a), d(c))); }
+  // A register is one chunk: results come in order, and none starts within another.
+  EDGEC_INLINE static V permute32(V, V a) { return a; }
+  template <int n> EDGEC_INLINE static V from_chunk(V a, V next) { return n == 0 ? a : next; }
+};
+
+}  // namespace
+
+#endif
