@@ -87,7 +87,7 @@ def run(
         network = student_of(student, teacher)
         objective = Objective(network.outputs, network.features if options.features else [], options.temperature, options.divergence, options.features)
         teaching = FloatNetwork(teacher, trainable=False, keep=objective.teacher_values)
-        identity = asdict(options) | {"threads": threads, "torch": torch.__version__, "data": samples.digest, "teacher": digest(list(teaching.buffers()))}
+        identity = asdict(options) | {"threads": threads, "torch": str(torch.__version__), "data": samples.digest, "teacher": digest(list(teaching.buffers()))}
         index = judged.report if held_out is None else np.arange(judged.count)
         before = figures(network, teaching, judged, index)
         training = Training(
@@ -112,7 +112,7 @@ def run(
             "selected_step": training.best_step,
             "before": before,
             "after": after,
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
         }
         return network.model(), report
 
