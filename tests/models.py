@@ -9,19 +9,23 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import edgec
 from edgec.artifact import Artifact
 from edgec.files import write_file
+from tests.narrow import narrowed
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("EDGEC_SHARED", ROOT.parent / "shared"))
 COMMITTED = ("digits", "depthwise")
+NARROW = ("digits_int4", "ds_cnn_int4")
+"""Networks with all weights rounded to 4 bits, nearest: the same float model and inputs under another name."""
 MLPERF = ("ds_cnn", "resnet8", "mobilenet_v1_025_vww", "fc_autoencoder", "streaming_wakeword")
 
 
@@ -37,6 +41,8 @@ class Network:
 
 def network(name: str) -> Network:
     """The network of that name; skips the test where the shared models are absent."""
+    if name in NARROW:
+        return replace(network(name.removesuffix("_int4")), name=name)
     if name == "digits":
         data = np.load(ROOT / "examples" / "digits" / "digits.npz")
         return Network(name, ROOT / "examples" / "digits" / "digits.onnx", data["x_calibration"], data["x_test"])
@@ -80,7 +86,8 @@ def compiled(name: str, target: str) -> Artifact:
     if not qdq.is_file():
         made = cache / f"{name}-{key}-{os.getpid()}.onnx"
         edgec.compile(net.path, "generic-c", calibration=net.calibration, save_qdq=made)
-        write_file(qdq, made.read_bytes())
+        model = made.read_bytes()
+        write_file(qdq, narrowed(onnx.load_from_string(model)).SerializeToString() if name in NARROW else model)
         made.unlink()
     return edgec.compile(qdq, target)
 
@@ -88,4 +95,4 @@ def compiled(name: str, target: str) -> Artifact:
 def _sources() -> bytes:
     """The Python sources that the QDQ model depends on."""
     files = sorted(p for folder in ("graph", "compress") for p in (ROOT / "edgec" / folder).glob("*.py*"))
-    return b"".join(p.read_bytes() for p in [*files, ROOT / "edgec" / "importer.py"] if p.suffix in (".py", ".pyx"))
+    return b"".join(p.read_bytes() for p in [*files, ROOT / "edgec" / "importer.py", ROOT / "tests" / "narrow.py"] if p.suffix in (".py", ".pyx"))

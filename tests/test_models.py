@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 
 from edgec import run
-from tests.models import COMMITTED, MLPERF, compiled, network
+from tests.models import COMMITTED, MLPERF, NARROW, compiled, network
 
 SAMPLES = 20
 
@@ -18,7 +18,7 @@ def int8_samples(artifact, name, count=SAMPLES):
 
 
 @pytest.mark.parametrize("target", ["host", "cortex-m4", "cortex-m55", "generic-c"])
-@pytest.mark.parametrize("name", COMMITTED + MLPERF)
+@pytest.mark.parametrize("name", COMMITTED + NARROW + MLPERF)
 def test_host_gives_the_interpreters_bytes(name, target):
     artifact = compiled(name, target)
     x = int8_samples(artifact, name)
@@ -28,6 +28,7 @@ def test_host_gives_the_interpreters_bytes(name, target):
 FULL = ("cortex-m4", "cortex-m55", "cortex-a", "generic-c")
 DEVICES = [
     *((name, target) for name in COMMITTED for target in ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "cortex-a", "riscv32", "riscv64", "generic-c")),
+    *((name, target) for name in NARROW for target in ("cortex-m0", "cortex-m4", "cortex-m33", "cortex-m55", "riscv32", "generic-c")),
     *((name, target) for name in MLPERF for target in FULL),
     *((name, target) for name in MLPERF for target in ("cortex-m0", "cortex-m3", "cortex-m7", "cortex-m33")),
 ]

@@ -397,23 +397,6 @@ def transpose() -> Iterator[dict]:
         yield vector("x".join(map(str, shape)), "transpose", attrs, [], [x], y, [0, 0])
 
 
-MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
-    "conv2d": lambda: windowed("conv2d"),
-    "depthwise_conv2d": lambda: windowed("depthwise_conv2d"),
-    "dense": dense,
-    "add": lambda: add("add"),
-    "add_wide": lambda: add("add_wide"),
-    "average_pool2d": lambda: pool("average_pool2d"),
-    "max_pool2d": lambda: pool("max_pool2d"),
-    "lookup": lookup,
-    "softmax": softmax,
-    "transpose": transpose,
-    "strided_copy": moving.strided_copy,
-    "concat": moving.concat,
-    "pad": moving.pad,
-    "gather": moving.gather,
-    "constant": moving.constant,
-    "mul": mul,
 def argmax() -> Iterator[dict]:
     # name, outer, depth, inner, last, least, values drawn from
     plans = [
@@ -437,6 +420,24 @@ def argmax() -> Iterator[dict]:
         yield vector(name, "argmax", attrs, [], [x], y, [3, 0], "int32")
 
 
+MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
+    "conv2d": lambda: windowed("conv2d"),
+    "depthwise_conv2d": lambda: windowed("depthwise_conv2d"),
+    "dense": dense,
+    "add": lambda: add("add"),
+    "add_wide": lambda: add("add_wide"),
+    "average_pool2d": lambda: pool("average_pool2d"),
+    "max_pool2d": lambda: pool("max_pool2d"),
+    "lookup": lookup,
+    "softmax": softmax,
+    "transpose": transpose,
+    "argmax": argmax,
+    "strided_copy": moving.strided_copy,
+    "concat": moving.concat,
+    "pad": moving.pad,
+    "gather": moving.gather,
+    "constant": moving.constant,
+    "mul": mul,
     "minimum": lambda: moving.extremum("minimum"),
     "maximum": lambda: moving.extremum("maximum"),
     "resize": moving.resize,
@@ -448,7 +449,6 @@ def text(opcode: str) -> str:
     """The file of an opcode: one vector a line."""
     lines = [json.dumps(v, separators=(",", ":")) for v in MAKERS[opcode]()]
     return "[\n" + ",\n".join(lines) + "\n]\n"
-    "argmax": argmax,
 
 
 if __name__ == "__main__":
