@@ -12,7 +12,8 @@ from edgec.errors import ModelError
 from edgec.graph.edit import constant
 
 
-def _session(model: ir.Model, plain: bool) -> onnxruntime.InferenceSession:
+def make_session(model: ir.Model, plain: bool = False) -> onnxruntime.InferenceSession:
+    """A session on one thread. plain: without graph optimizations. Raises ModelError where ONNX Runtime cannot run the model."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # one thread: sums in one order, reproducible
     options.log_severity_level = 3
@@ -50,7 +51,7 @@ class ModelRunner:
                 value.type = value.type or ir.TensorType(ir.DataType.FLOAT)
                 model.graph.outputs.append(value)
         self.names = [name for name in observe if name not in inputs] or [v.name for v in model.graph.outputs]
-        self.session = _session(model, plain)
+        self.session = make_session(model, plain)
 
     def __call__(self, sample: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """sample: input name → float32 array of the model's shape. Returns name → array for the observed values."""
@@ -85,7 +86,7 @@ class NodeRunner:
         read = [None if v is None else values[v] for v in node.inputs]
         copy = ir.Node(node.domain, node.op_type, read, node.attributes.values(), outputs=outputs)
         graph = ir.Graph(inputs, outputs, nodes=[copy], initializers=initializers, opset_imports={"": opset}, name="node")
-        self.session = _session(ir.Model(graph, ir_version=10), plain=False)
+        self.session = make_session(ir.Model(graph, ir_version=10))
         self.outputs = len(outputs)
 
     def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:

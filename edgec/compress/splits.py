@@ -58,7 +58,7 @@ class Split:
     def __init__(self, samples: Samples) -> None:
         self.source = samples
         self.counts = dict.fromkeys(PARTS, 0)
-        for sample in self._each():
+        for sample in self:
             self.counts[part_of(sample)] += 1
         self.samples = sum(self.counts.values())
         self.degraded = ""
@@ -75,14 +75,14 @@ class Split:
         """The samples of these parts, in the order of the stream."""
         if self.degraded or set(names) >= set(PARTS):
             return self.source
-        walk = lambda: (s for s in self._each() if part_of(s) in names)  # noqa: E731
+        walk = lambda: (s for s in self if part_of(s) in names)  # noqa: E731
         return Samples(walk, self.source.shapes, batch=self.source.batch, argument=self.source.argument)
 
     def of(self, sample: Batch) -> tuple[str, ...]:
         """The parts that one sample serves: one, or all of them where nothing is held out."""
         return PARTS if self.degraded else (part_of(sample),)
 
-    def _each(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:
         shapes = self.source.shapes
         for batch in self.source:
             arrays = {name: array.reshape(-1, *shapes[name]) for name, array in batch.items()}
