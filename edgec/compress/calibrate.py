@@ -1,8 +1,11 @@
-"""One pass over the calibration data: histograms of all activations, and a few samples kept for what comes after."""
+"""One pass over the calibration data: histograms of all activations, and a few samples kept for what comes after.
+
+The fit and select parts are kept apart; the report part is not looked at.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,81 +15,118 @@ from edgec.compress.float_run import ModelRunner
 from edgec.compress.observer import Histogram
 from edgec.compress.placement import Placement
 from edgec.compress.ranges import LATTICE_LEVELS
+from edgec.compress.splits import FIT, SELECT, Split
 from edgec.errors import DataError
 from edgec.graph.edit import shape_of
 
-PROBES = 128
-PROBE_BYTES = 48 * 2**20
+PROBES = 192
+PROBE_BYTES = 72 * 2**20
+SHARE = {FIT: 2, SELECT: 1}
+"""Of the probes, in thirds."""
 
 
 @dataclass
 class Calibration:
-    """histograms: of each observed value; distinct: the distinct values of each input while there are at most 256, else None.
+    """What one walk saw.
 
-    probes: input name → float32 [samples, *shape], at most PROBES of the samples, evenly spread; samples: how many there were.
+    Attributes:
+        histograms: part → value → Histogram.
+        distinct: the distinct values of each input, of both parts, while there are at most 256, else None.
+        probes: input name → float32 [samples, *shape], at most `most_probes` of the samples, evenly spread over each part.
+        fit, select: bool [samples], the part of each probe; both where nothing is held out.
     """
 
-    histograms: dict[ir.Value, Histogram]
+    histograms: dict[str, dict[ir.Value, Histogram]]
     distinct: dict[ir.Value, np.ndarray | None]
     probes: dict[str, np.ndarray]
-    samples: int
+    fit: np.ndarray
+    select: np.ndarray
+
+    def histogram(self, values: list[ir.Value], parts: tuple[str, ...]) -> Histogram:
+        """Of these values in these parts together."""
+        merged = Histogram()
+        for part in parts:
+            for value in values:
+                merged.merge(self.histograms[part][value])
+        return merged
 
 
 def calibrate(
-    model: ir.Model, placement: Placement, batches: Iterable[dict[str, np.ndarray]], progress: Callable[[str, float], None] | None = None
+    model: ir.Model,
+    placement: Placement,
+    split: Split,
+    progress: Callable[[str, float], None] | None = None,
+    most_probes: int = PROBES,
 ) -> Calibration:
-    """Walk the batches (float32 by input name, samples of the input's shape one after another) once.
+    """Walk the data once.
 
     Raises:
-        DataError: there is no sample, or an activation is not finite (values far outside what the network was trained on).
+        DataError: an activation is not finite (values far outside what the network was trained on).
     """
     observed = list(dict.fromkeys(v for g in placement.all_groups() for v in g.observed))
-    histograms = {v: Histogram() for v in observed}
+    histograms: dict[str, dict[ir.Value, Histogram]] = {part: {v: Histogram() for v in observed} for part in SHARE}
     names = {v.name: v for v in observed}
     inputs = list(model.graph.inputs)
     distinct: dict[ir.Value, np.ndarray | None] = {v: np.empty(0, np.float32) for v in inputs}
     run = ModelRunner(model, list(names))
-    limit = _probe_limit(model)
-    kept: list[dict[str, np.ndarray]] = []
-    stride, index = 1, 0
-    shapes = {v.name: shape_of(v) for v in inputs}
-    for batch in batches:
-        batch = {name: array.reshape(-1, *shapes[name]) for name, array in batch.items()}
-        for i in range(len(next(iter(batch.values())))):
-            sample = {name: array[i] for name, array in batch.items()}
-            results = run(sample) | {v.name: sample[v.name] for v in inputs}
-            for name, value in names.items():
-                bad = histograms[value].add(results[name])
-                if bad:
-                    raise DataError(
-                        f"activation {name!r} is not finite",
-                        where=f"calibration, sample {index}",
-                        why=f"{bad} of its {results[name].size} values are NaN or infinite, though the inputs are finite",
-                        fix="check this sample's scale (is it preprocessed as in training?), or the model's weights",
-                    )
-            for value in inputs:
-                if distinct[value] is not None:
-                    found = np.union1d(distinct[value], sample[value.name])
-                    distinct[value] = found if found.size <= LATTICE_LEVELS else None
-            if index % stride == 0:
-                kept.append(sample)
-                if len(kept) == 2 * limit:
-                    kept, stride = kept[::2], stride * 2
-            index += 1
-            if progress and index % 64 == 0:
-                progress("calibrate", 0.0)
-    if not index:
-        why, fix = "the array or iterable is empty", "pass at least one sample; 100 or more are better"
-        raise DataError("there are no calibration samples", where="calibration", why=why, fix=fix)
-    chosen = np.unique(np.linspace(0, len(kept) - 1, min(len(kept), limit)).round().astype(int))
-    probes = {v.name: np.stack([kept[i][v.name] for i in chosen]) for v in inputs}
-    return Calibration(histograms, distinct, probes, index)
+    limit = _probe_limit(model, most_probes)
+    pools = {part: _Pool(limit if split.degraded else max(limit * thirds // 3, 2)) for part, thirds in SHARE.items()}
+    for index, sample in enumerate(split):
+        part = next((p for p in split.of(sample) if p in SHARE), None)
+        if part is None:
+            continue
+        results = run(sample) | {v.name: sample[v.name] for v in inputs}
+        for name, value in names.items():
+            bad = histograms[part][value].add(results[name])
+            if bad:
+                raise not_finite(name, index, bad, results[name].size)
+        for value in inputs:
+            if distinct[value] is not None:
+                found = np.union1d(distinct[value], sample[value.name])
+                distinct[value] = found if found.size <= LATTICE_LEVELS else None
+        pools[part].add(sample)
+        if progress and index % 64 == 63:
+            progress("calibrate", (index + 1) / split.samples)
+    chosen = {part: pool.samples() for part, pool in pools.items()}
+    probes = {v.name: np.stack([s[v.name] for part in SHARE for s in chosen[part]]) for v in inputs}
+    select = np.arange(len(chosen[FIT]) + len(chosen[SELECT])) >= (0 if split.degraded else len(chosen[FIT]))
+    return Calibration(histograms, distinct, probes, ~select if not split.degraded else select, select)
 
 
-def _probe_limit(model: ir.Model) -> int:
+def not_finite(name: str, index: int, bad: int, size: int) -> DataError:
+    return DataError(
+        f"activation {name!r} is not finite",
+        where=f"calibration, sample {index}",
+        why=f"{bad} of its {size} values are NaN or infinite, though the inputs are finite",
+        fix="check this sample's scale (is it preprocessed as in training?), or the model's weights",
+    )
+
+
+class _Pool:
+    """At most `limit` of a stream of samples, evenly spread, whatever its length."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.stride, self.index = limit, 1, 0
+        self.kept: list[dict[str, np.ndarray]] = []
+
+    def add(self, sample: dict[str, np.ndarray]) -> None:
+        if self.index % self.stride == 0:
+            self.kept.append(sample)
+            if len(self.kept) == 2 * self.limit:
+                self.kept, self.stride = self.kept[::2], self.stride * 2
+        self.index += 1
+
+    def samples(self) -> list[dict[str, np.ndarray]]:
+        if not self.kept:
+            return []
+        chosen = np.unique(np.linspace(0, len(self.kept) - 1, min(len(self.kept), self.limit)).round().astype(int))
+        return [self.kept[i] for i in chosen]
+
+
+def _probe_limit(model: ir.Model, most: int) -> int:
     """Samples whose largest activation fits PROBE_BYTES: the walks hold a few activations of all probes at once."""
     largest = max(int(np.prod(shape_of(v))) * 4 for v in (*model.graph.inputs, *(o for n in model.graph for o in n.outputs)))
-    return int(np.clip(PROBE_BYTES // largest, 4, PROBES))
+    return int(np.clip(PROBE_BYTES // largest, 4, most))
 
 
 def channel_reach(model: ir.Model, placement: Placement, probes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

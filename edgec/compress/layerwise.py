@@ -7,29 +7,40 @@ rounding uses those inputs, and the bias takes the remaining difference of the m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress import _hotloops
+from edgec.compress import _hotloops, low_bits
 from edgec.compress import second_order as so
 from edgec.compress.float_run import NodeRunner
 from edgec.compress.placement import Placement, group_count
 from edgec.compress.ranges import Quantization
 from edgec.compress.report import LayerReport, sqnr_db
-from edgec.compress.weights import LayerWeights, as_rows, channel_scales, from_rows, round_bias, round_nearest, smallest_scales
+from edgec.compress.weights import LayerWeights, as_rows, channel_scales, from_rows, limit_of, round_bias, round_nearest, smallest_scales
 from edgec.graph.channel_affine import weights_and_bias
-from edgec.graph.edit import constant, is_op
+from edgec.graph.edit import constant, is_op, sole_consumer
 
 
 @dataclass(frozen=True)
 class LayerOptions:
-    """rounding: "nearest" or "second_order"; search: MSE-optimal weight scales."""
+    """rounding: "nearest" or "second_order"; search: MSE-optimal weight scales; bits: of the weights of the layers named, 8 of the others.
+
+    With second-order rounding and any layer of 4 bits, all layers are solved anew for the inputs they get: `low_bits`.
+    """
 
     rounding: str = "second_order"
     search: bool = True
     bias_correction: bool = True
+    bits: Mapping[str, int] = field(default_factory=dict)
+
+    def bits_of(self, node: ir.Node) -> int:
+        return self.bits.get(layer_name(node), 8)
+
+    @property
+    def refit(self) -> bool:
+        return self.rounding == "second_order" and any(b < 8 for b in self.bits.values())
 
 
 @dataclass
@@ -39,6 +50,11 @@ class Walk:
     weights: dict[ir.Node, LayerWeights]
     layers: list[LayerReport]
     kept: dict[ir.Value, tuple[np.ndarray, np.ndarray]]
+
+
+def layer_name(node: ir.Node) -> str:
+    """What reports and options call a layer."""
+    return node.name or node.outputs[0].name
 
 
 def fake_quantize(x: np.ndarray, parameters: Quantization) -> np.ndarray:
@@ -86,8 +102,8 @@ class LayerwiseQuantizer:
             if node in self.layers:
                 outputs, approximations = self._layer(node, exact, rounded, parameters, options, fit, result)
             else:
-                outputs = self._run(node, exact)
-                approximations = self._run(node, rounded)
+                outputs = self.run(node, exact)
+                approximations = self.run(node, rounded)
             for value, a, b in zip(node.outputs, outputs, approximations, strict=True):
                 exact[value], rounded[value] = a, self._round(value, b, parameters)
                 if value in keep:
@@ -102,7 +118,7 @@ class LayerwiseQuantizer:
     def _round(self, value: ir.Value, x: np.ndarray, parameters: Mapping[ir.Value, Quantization]) -> np.ndarray:
         return fake_quantize(x, parameters[value]) if value in self.placement.groups else x
 
-    def _run(self, node: ir.Node, arrays: Mapping[ir.Value, np.ndarray], constants: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
+    def run(self, node: ir.Node, arrays: Mapping[ir.Value, np.ndarray], constants: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
         """All outputs of node, one sample after another, stacked."""
         runner = self.runners[node]
         stacks = [arrays[node.inputs[i]] for i in runner.fed if node.inputs[i] in arrays]
@@ -122,26 +138,42 @@ class LayerwiseQuantizer:
         weights, bias = weights_and_bias(node)
         shape = weights.shape
         x = parameters[node.inputs[0]]
-        outputs = self._run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
-        layer = _round_weights(node, weights, bias, rounded[node.inputs[0]][fit], x, self._output_parameters(node, parameters), options)
+        outputs = self.run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
+        wanted = outputs[0]
+        y, bits = self._output_parameters(node, parameters), options.bits_of(node)
+        if options.refit and not is_op(node, "ConvTranspose"):
+            wanted = self._with_missing_sum(node, wanted, exact, rounded)
+            layer = _solve_weights(node, weights, bias, rounded[node.inputs[0]][fit], wanted[fit], x, y, bits)
+        else:
+            layer = _round_weights(node, weights, bias, rounded[node.inputs[0]][fit], x, y, options, bits)
         step = (np.float32(x.scale) * layer.scale).astype(np.float64)
-        approximations = self._run(node, rounded, (layer.real(), (layer.bias * step).astype(np.float32)))
+        approximations = self.run(node, rounded, (layer.real(), (layer.bias * step).astype(np.float32)))
         if options.bias_correction:
-            axes = tuple(i for i in range(outputs[0].ndim) if i != 2)  # [samples, batch, channels, …]
-            missing = (outputs[0][fit] - approximations[0][fit]).mean(axis=axes, dtype=np.float64)
+            axes = tuple(i for i in range(wanted.ndim) if i != 2)  # [samples, batch, channels, …]
+            missing = (wanted[fit] - approximations[0][fit]).mean(axis=axes, dtype=np.float64)
             bias_q = round_bias(layer.bias * step + missing, x, layer.scale)
-            moved = ((bias_q - layer.bias) * step).astype(np.float32).reshape(-1, *(1,) * (outputs[0].ndim - 3))
+            moved = ((bias_q - layer.bias) * step).astype(np.float32).reshape(-1, *(1,) * (wanted.ndim - 3))
             approximations[0] += moved
             layer = replace(layer, bias=bias_q)
         result.weights[node] = layer
         result.layers.append(
             LayerReport(
-                node.name or node.outputs[0].name, node.op_type, sqnr_db(weights, layer.real()), sqnr_db(outputs[0], approximations[0]),
-                float(layer.scale.min()), float(layer.scale.max()),
+                layer_name(node), node.op_type, sqnr_db(weights, layer.real()), sqnr_db(outputs[0], approximations[0]),
+                float(layer.scale.min()), float(layer.scale.max()), layer.bits,
             )  # fmt: skip
         )
         assert layer.q.shape == shape
         return outputs, approximations
+
+    def _with_missing_sum(self, node: ir.Node, wanted: np.ndarray, exact: Mapping, rounded: Mapping) -> np.ndarray:
+        """What node should give where only an Add reads it: the error of the other summand too, so that the sum is right."""
+        reader = sole_consumer(node.outputs[0])
+        if not is_op(reader, "Add"):
+            return wanted
+        other = reader.inputs[1 if reader.inputs[0] is node.outputs[0] else 0]
+        if other not in exact or exact[other].shape != wanted.shape:  # not computed yet: then the other one sees our error
+            return wanted
+        return wanted + (exact[other] - rounded[other])
 
     def _output_parameters(self, node: ir.Node, parameters: Mapping[ir.Value, Quantization]) -> Quantization | None:
         """Of the value behind node, or behind the activation that is fused into it."""
@@ -159,6 +191,7 @@ def _round_weights(
     x: Quantization,
     y: Quantization | None,
     options: LayerOptions,
+    bits: int,
 ) -> LayerWeights:
     rows = as_rows(weights, node)
     groups, transposed = group_count(node), is_op(node, "ConvTranspose")
@@ -167,16 +200,27 @@ def _round_weights(
     if options.rounding == "second_order" and not transposed:
         statistics = so.input_statistics(rounded, node, weights.shape[2:])
     importance = np.ones_like(rows) if statistics is None else statistics.importance(len(rows) // groups) + 1e-12
-    scale = channel_scales(rows, importance, floor, search=options.search)
+    scale = channel_scales(rows, importance, floor, search=options.search, bits=bits)
     if transposed and groups > 1:
         scale = np.full_like(scale, scale.max())
     if statistics is None:
-        q = round_nearest(rows, scale)
+        q = round_nearest(rows, scale, bits)
     else:
         split = rows.reshape(groups, len(rows) // groups, -1)
-        q = so.round_second_order(split, scale.astype(np.float64).reshape(groups, -1), statistics.covariance).reshape(rows.shape)
+        q = so.round_second_order(split, scale.astype(np.float64).reshape(groups, -1), statistics.covariance, limit_of(bits)).reshape(rows.shape)
     q = from_rows(q, weights.shape, node).astype(np.int8)
-    return LayerWeights(q, scale, round_bias(bias, x, scale), 1 if transposed else 0)
+    return LayerWeights(q, scale, round_bias(bias, x, scale), 1 if transposed else 0, bits)
+
+
+def _solve_weights(
+    node: ir.Node, weights: np.ndarray, bias: np.ndarray, rounded: np.ndarray, wanted: np.ndarray, x: Quantization, y: Quantization | None, bits: int
+) -> LayerWeights:
+    """rounded, wanted: [samples, batch, channels, …], the layer's input in the quantized network and the output it should give."""
+    rows = as_rows(weights, node)
+    limit = low_bits.patch_limit(group_count(node) * rows.shape[1])
+    patches = so.patches(rounded, node, weights.shape[2:], group_count(node), limit)
+    q, scale = low_bits.fit_layer(rows, patches, so.outputs_of_patches(wanted, limit), smallest_scales(bias, x, y), bits)
+    return LayerWeights(from_rows(q, weights.shape, node).astype(np.int8), scale, round_bias(bias, x, scale), 0, bits)
 
 
 def ensure_bias(model: ir.Model, layers: list[ir.Node]) -> None:

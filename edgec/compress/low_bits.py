@@ -16,7 +16,7 @@ import numpy as np
 
 from edgec.compress import _hotloops
 from edgec.compress.second_order import factor_and_propagate
-from edgec.compress.weights import limit_of
+from edgec.compress.weights import NARROW_FRACTIONS, SCALE_FRACTIONS, limit_of
 
 PATCHES = 32768
 PATCH_BYTES = 96 * 2**20
@@ -29,9 +29,6 @@ STARTS = (1.0, 0.9, 1.1, 0.8)
 TURNS = 3
 SWEEPS = 20
 
-NARROW_FRACTIONS = np.concatenate([[1.0], np.linspace(0.99, 0.4, 60)])
-"""Candidates for s_w at 4 bits, as fractions of max|w|/7: clipping pays, since every step is precious."""
-
 
 def patch_limit(entries: int) -> int:
     """Patches to fit to, where each has so many entries (all groups together)."""
@@ -39,7 +36,7 @@ def patch_limit(entries: int) -> int:
 
 
 def fit_layer(
-    rows: np.ndarray, patches: np.ndarray, wanted: np.ndarray, floor: np.ndarray, bits: int, fractions: np.ndarray
+    rows: np.ndarray, patches: np.ndarray, wanted: np.ndarray, floor: np.ndarray, bits: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integers and scales of a layer.
 
@@ -47,11 +44,12 @@ def fit_layer(
         rows: float64 [channels, entries], the float weights.
         patches: float32 [groups, patches, entries], the quantized network's input.
         wanted: [patches, channels], what the layer should give there; any constant added to a channel changes nothing.
-        floor: float64 [channels], the least scales; bits: 4 or 8; fractions: of max|w|/limit, candidates for the first scale.
+        floor: float64 [channels], the least scales; bits: 4 or 8.
 
     Returns: float64 integers [channels, entries], float32 scales [channels].
     """
     groups, limit = len(patches), limit_of(bits)
+    fractions = SCALE_FRACTIONS if bits == 8 else NARROW_FRACTIONS
     q, scale = np.empty_like(rows), np.empty(len(rows))
     per_group = len(rows) // groups
     for g in range(groups):

@@ -33,6 +33,7 @@ class LayerReport:
     output_sqnr_db: float
     smallest_scale: float
     largest_scale: float
+    bits: int = 8
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class QuantizationReport:
 
     output_sqnr_db: of each graph output on the probe samples (in front of a final softmax: of its logits); the network was
     fitted to these samples, so expect a little less on others. rungs: what was tried, and the SQNR, on a quarter of the
-    probes that took no part in the fitting, by which it was kept or not.
+    probes that took no part in the fitting, by which it was kept or not. weight_bits: layer name → 8 or 4; weight_bytes: of all
+    layers, as `mixed_precision.weight_bytes` counts them.
     """
 
     samples: int = 0
@@ -60,6 +62,8 @@ class QuantizationReport:
     layers: list[LayerReport] = field(default_factory=list)
     output_sqnr_db: dict[str, float] = field(default_factory=dict)
     rungs: list[Rung] = field(default_factory=list)
+    weight_bits: dict[str, int] = field(default_factory=dict)
+    weight_bytes: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -15,7 +15,6 @@ import onnx_ir as ir
 
 from edgec.compress import _hotloops
 from edgec.compress.placement import group_count
-from edgec.compress.weights import LIMIT
 from edgec.graph.edit import ints, is_op, pads_of
 
 DAMPING = 0.1
@@ -85,15 +84,15 @@ def spread(samples: int, sizes: tuple[int, ...] | list[int], limit: int) -> np.n
     return np.arange(0, total, step)
 
 
-def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Integers in [−127, 127] for target float64 [groups, rows, entries], scale float64 [groups, rows]; returns float64, same shape."""
+def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.ndarray, limit: int = 127) -> np.ndarray:
+    """Integers in [−limit, limit] for target float64 [groups, rows, entries], scale float64 [groups, rows]; returns float64, same shape."""
     hessian = _damped(covariance)
     q = np.empty_like(target)
     for g in range(len(target)):
-        integers = factor_and_propagate(target[g], scale[g], hessian[g], LIMIT)
+        integers = factor_and_propagate(target[g], scale[g], hessian[g], limit)
         delta = target[g] - scale[g][:, None] * integers
         gradient = np.ascontiguousarray(delta @ hessian[g])
-        _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), LIMIT, SWEEPS)
+        _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), limit, SWEEPS)
         q[g] = integers
     return q
 

@@ -12,10 +12,12 @@ from edgec.compress.placement import group_count
 from edgec.compress.ranges import Quantization
 from edgec.graph.edit import is_op
 
-LIMIT = 127
 SCALE_FRACTIONS = np.concatenate([[1.0], np.linspace(0.97, 1.25, 113), np.linspace(0.96, 0.6, 19)])
 """Candidates for s_w, as fractions of max|w|/127. Above 1: a coarser grid on which these few weights happen to lie better, which
 pays in short channels (depthwise); below: clipping the largest weights, which pays in long ones with outliers."""
+
+NARROW_FRACTIONS = np.concatenate([[1.0], np.linspace(0.99, 0.4, 60)])
+"""The same for 4 bits, of max|w|/7: clipping pays, since every step is precious."""
 
 BIAS_BITS = 24
 MULTIPLIER_FLOOR = 2.0**-16
@@ -78,21 +80,21 @@ def smallest_scales(bias: np.ndarray, x: Quantization, y: Quantization | None) -
     return np.maximum(floor, MULTIPLIER_FLOOR * (y.scale if y else 0.0) / x.scale)
 
 
-def channel_scales(rows: np.ndarray, importance: np.ndarray, floor: np.ndarray, *, search: bool = True) -> np.ndarray:
-    """float32 scale of each row of weights [channels, entries]: max|w|/127, or the fraction of it with the least weighted error.
+def channel_scales(rows: np.ndarray, importance: np.ndarray, floor: np.ndarray, *, search: bool = True, bits: int = 8) -> np.ndarray:
+    """float32 scale of each row of weights [channels, entries]: max|w|/127 (7 at 4 bits), or the fraction of it with the least weighted error.
 
     importance [channels, entries]: mean square of the input that each weight meets.
     """
     largest = np.abs(rows).max(axis=1, initial=0.0)
-    fractions = SCALE_FRACTIONS if search else np.ones(1)
+    fractions = np.ones(1) if not search else SCALE_FRACTIONS if bits == 8 else NARROW_FRACTIONS
     args = [np.ascontiguousarray(a, np.float64) for a in (rows, np.broadcast_to(importance, rows.shape), largest, fractions)]
-    scales = np.maximum(_hotloops.channel_scales(*args, LIMIT), floor)
+    scales = np.maximum(_hotloops.channel_scales(*args, limit_of(bits)), floor)
     return np.where(scales > 0, scales, 1.0).astype(np.float32)
 
 
-def round_nearest(rows: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """float64 integers in [−127, 127] of rows / scale."""
-    return np.clip(np.rint(rows / scale.astype(np.float64)[:, None]), -LIMIT, LIMIT)
+def round_nearest(rows: np.ndarray, scale: np.ndarray, bits: int = 8) -> np.ndarray:
+    """float64 integers in [−127, 127] ([−7, 7] at 4 bits) of rows / scale."""
+    return np.clip(np.rint(rows / scale.astype(np.float64)[:, None]), -limit_of(bits), limit_of(bits))
 
 
 def round_bias(bias: np.ndarray, x: Quantization, scale: np.ndarray) -> np.ndarray:
