@@ -108,7 +108,7 @@ def add(a: np.ndarray, b: np.ndarray, ma: int, mb: int, c: int, n: int, low: int
     return np.clip(y, low, high).astype(np.int8)
 
 
-def _decided(v: float, exact: Callable[[], object]) -> int:
+def decided(v: float, exact: Callable[[], object]) -> int:
     """floor(v + 0.5), decided at higher precision where v is so near a tie that libms could differ."""
     fraction = v - math.floor(v)
     if abs(fraction - 0.5) > max(TIE_WINDOW, abs(v) * 2.0**-50):
@@ -143,7 +143,7 @@ def unary_table(
             x = (q - zero_x) * mpmath.mpf(scale_x)
             return (exact(x) if exact else mpmath.mpf(function((q - zero_x) * scale_x))) / mpmath.mpf(scale_y)
 
-        y = _decided(min(max(v, -(2.0**40)), 2.0**40), at_high_precision) + zero_y
+        y = decided(min(max(v, -(2.0**40)), 2.0**40), at_high_precision) + zero_y
         table[q + 128] = min(max(y, INT8_MIN), INT8_MAX)
     return table
 
@@ -176,7 +176,7 @@ def softmax_constants(scale_x: float, depth: int, scale_y: float) -> tuple[np.nd
 
             return mpmath.exp(-d * mpmath.mpf(scale_x)) * 2**f_bits
 
-        table[d] = _decided(math.exp(-d * scale_x) * 2.0**f_bits, at_high_precision)
+        table[d] = decided(math.exp(-d * scale_x) * 2.0**f_bits, at_high_precision)
     fraction = 8
     while fraction > 0 and round(2.0**fraction / scale_y) > 2**15:
         fraction -= 1

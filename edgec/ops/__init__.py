@@ -7,6 +7,7 @@ from edgec.ops.base import Operator
 from edgec.ops.conv import Conv2d, DepthwiseConv2d
 from edgec.ops.conv_transpose import ConvTranspose2d
 from edgec.ops.dense import Dense
+from edgec.ops.division import Div
 from edgec.ops.elementwise import Add, AddWide
 from edgec.ops.layout import ONNX_LAYOUT, Transpose
 from edgec.ops.movement import ONNX_MOVEMENT, Concat, ConstantTensor, Gather, Pad, StridedCopy
@@ -14,6 +15,7 @@ from edgec.ops.pooling import AveragePool2d, MaxPool2d
 from edgec.ops.product import ONNX_PRODUCT, Maximum, Minimum, Mul
 from edgec.ops.resize import Resize
 from edgec.ops.softmax import Softmax
+from edgec.ops.table_pool import TablePool2d
 from edgec.ops.unary import Lookup
 
 OPERATORS: dict[str, Operator] = {
@@ -21,7 +23,7 @@ OPERATORS: dict[str, Operator] = {
     for op in (
         Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose(),
         StridedCopy(), Concat(), Pad(), Gather(), ConstantTensor(), Mul(), Minimum(), Maximum(), Resize(), ConvTranspose2d(),
-        ArgMax(),
+        ArgMax(), TablePool2d(), Div(),
     )  # fmt: skip
 }
 BY_CODE: dict[int, Operator] = {op.code: op for op in OPERATORS.values()}
@@ -34,13 +36,13 @@ def _refuse_unfolded(ctx, node) -> None:
 FOLDED = ("BatchNormalization", "QuantizeLinear", "DequantizeLinear")
 """ONNX types that passes or the lowering itself take away."""
 
-REWRITTEN = ("Sum", "Mean", "LRN", "LogSoftmax", "LpPool", "GlobalLpPool", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
+REWRITTEN = ("Sum", "Mean", "LRN", "LogSoftmax", "ReduceLogSum", "ReduceLogSumExp")
 """ONNX types that passes of a float model write with other operators."""
 
 
 def _refuse_unrewritten(ctx, node) -> None:
-    why = "edgec writes it with other operators, in a float model, with constant axes, without ceil_mode and dilations"
-    raise ctx.refuse(node, f"this {node.op_type} is not supported", why, "compile the float model, or change these attributes")
+    why = "edgec writes it with other operators, in a float model, with constant axes"
+    raise ctx.refuse(node, f"this {node.op_type} is not supported", why, "compile the float model, or use constant axes")
 
 
 ONNX_OPERATORS = {

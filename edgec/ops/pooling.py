@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,12 +14,19 @@ from edgec.ops.conv import channels_last, check_epilogue, epilogue, window_attri
 from edgec.ops.movement import StridedCopy
 
 WINDOW = ("in_h", "in_w", "channels", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
+DILATED_WINDOW = (*WINDOW, "dilation_h", "dilation_w")
 
 
 def taps_inside(out: int, kernel: int, stride: int, pad: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     """First and one-past-last input index of each window, clipped to the input."""
     first = np.arange(out) * stride - pad
     return np.maximum(first, 0), np.minimum(first + kernel, size)
+
+
+def counts_inside(a: Mapping[str, int]) -> list[np.ndarray]:
+    """Taps inside the input of each window, along rows and along columns."""
+    sides = (("h", "pad_top"), ("w", "pad_left"))
+    return [np.subtract(*taps_inside(a[f"out_{k}"], a[f"kernel_{k}"], a[f"stride_{k}"], a[pad], a[f"in_{k}"])[::-1]) for k, pad in sides]
 
 
 def taps(x: np.ndarray, a: Mapping[str, int], outside: int) -> Iterator[np.ndarray]:
@@ -51,20 +59,37 @@ class _Pool(Operator):
         return int((np.arange(reach.size) * a["channels"] - reach).max())
 
 
-def lower_window(ctx, node):
-    """Arranged input view, result, output tensor and WINDOW attributes of a pooling node."""
+def lower_window(ctx, node, fields=WINDOW):
+    """Arranged input view, result, output tensor and window attributes (`fields`) of a pooling node."""
     view = ctx.activation(node, 0)
     spatial = len(view.shape) - 2
-    if spatial not in (1, 2) or is_dilated(node) or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
-        why = "edgec compiles 1-D and 2-D pooling, dilated only for MaxPool, and no indices"
+    if spatial not in (1, 2) or is_dilated(node) and fields is WINDOW or any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+        why = "edgec compiles 1-D and 2-D pooling, and no indices"
         raise ctx.refuse(node, "a pooling of this kind is not supported", why, "change these attributes in the model")
     x = ctx.arrange(view, channels_last(spatial), node)
     result = ctx.result(node)
     y = ctx.output(result, channels_last(spatial))
     kernel = view.shape[2:] if node.op_type.startswith("Global") else node.attributes.get_ints("kernel_shape", [])
     attrs = window_attributes(ctx, node, view.shape, result.shape, kernel)
-    attrs = {name: attrs[name] for name in WINDOW if name != "channels"} | {"channels": view.shape[1]}
-    return x, result, y, attrs
+    attrs["channels"] = view.shape[1]
+    return x, result, y, {name: attrs[name] for name in fields}
+
+
+def pad_first(ctx, node, x, a: dict[str, int]):
+    """The input with the node's padding around it as bytes of real 0, and the window attributes on that: a view."""
+    pads = node.attributes.get_ints("pads", []) if node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "") else []
+    if pads:
+        after = list(pads[len(pads) // 2 :]) if len(pads) == 4 else [0, pads[1]]
+    else:  # SAME: windows end with the padding
+        reach = ((a[f"out_{k}"] - 1) * a[f"stride_{k}"] + a[f"kernel_{k}"] - a[pad] - a[f"in_{k}"] for k, pad in (("h", "pad_top"), ("w", "pad_left")))
+        after = [max(0, r) for r in reach]
+    sizes, before, c = (a["in_h"], a["in_w"]), (a["pad_top"], a["pad_left"]), a["channels"]
+    values = (1, *sizes, c, 0, *before, 0, 0, *after, 0)
+    attrs = dict(zip((f"{k}_{i}" for k in ("size", "before", "after") for i in range(4)), values, strict=True))
+    h, w = (s + b + e for s, b, e in zip(sizes, before, after, strict=True))
+    wide = ctx.tensor(f"{x.tensor.name}.padded", (1, h, w, c), x.tensor.scale, x.tensor.zero_point)
+    ctx.emit("pad", f"{node.name}.padded", [x.tensor], wide, attrs | {"mode": 0, "value": x.tensor.zero_point})
+    return replace(x, tensor=wide), a | {"in_h": h, "in_w": w, "pad_top": 0, "pad_left": 0}
 
 
 def is_dilated(node) -> bool:
@@ -193,16 +218,19 @@ class AveragePool2d(_Pool):
             attrs.update(epilogue(x, y, result), shift=shift, multipliers=1)
             ctx.emit("average_pool2d", node.name, [x.tensor], y, attrs, [numerics.multipliers(factor, shift)])
             return
+        if is_dilated(node):
+            from edgec.ops.table_pool import lower_dilated_average  # which is built on this file
+
+            lower_dilated_average(ctx, node)
+            return
         x, result, y, attrs = lower_window(ctx, node)
         taps = attrs["kernel_h"] * attrs["kernel_w"]
-        inside = [
-            np.subtract(*taps_inside(attrs[f"out_{a}"], attrs[f"kernel_{a}"], attrs[f"stride_{a}"], attrs[pad], attrs[f"in_{a}"])[::-1])
-            for a, pad in (("h", "pad_top"), ("w", "pad_left"))
-        ]
+        inside = counts_inside(attrs)
         full = bool(np.all(inside[0] == attrs["kernel_h"]) and np.all(inside[1] == attrs["kernel_w"]))
         one = full or bool(node.attributes.get_int("count_include_pad", 0))
-        if one and not full and node.attributes.get_int("ceil_mode", 0):
-            raise ctx.refuse(node, "AveragePool with ceil_mode and count_include_pad", "positions beyond the padding count differently from the padding", "export without one of the two")
+        if one and not full and node.attributes.get_int("ceil_mode", 0):  # what lies beyond the padding does not count: pad first
+            x, attrs = pad_first(ctx, node, x, attrs)
+            inside, one = counts_inside(attrs), False
         counts = np.array([taps]) if one else np.arange(1, taps + 1)
         factors = x.tensor.scale / (y.scale * counts)
         shift = numerics.layer_shift(factors[np.isin(counts, np.outer(inside[0], inside[1]))] if not one else factors)

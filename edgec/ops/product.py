@@ -27,10 +27,11 @@ class Mul(Operator):
         *(f"size_{i}" for i in range(AXES)), *(f"stride_a_{i}" for i in range(AXES)), *(f"stride_b_{i}" for i in range(AXES)),
         "zero_point_a", "zero_point_b", "multiplier", "out_zero_point", "clamp_min", "clamp_max", "shift",
     )  # fmt: skip
-    onnx = ("Mul", "Div")
+    onnx = ("Mul",)
 
-    def check(self, op, inputs, outputs, constants) -> str | None:
-        a = op.attrs
+    @staticmethod
+    def check_walks(a, inputs, outputs) -> str | None:
+        """A broken rule of the walks over both operands, in words."""
         sizes = [a[f"size_{i}"] for i in range(AXES)]
         if min(sizes) < 1 or outputs[0].size != np.prod(sizes):
             return "output size does not follow from the attributes"
@@ -38,19 +39,29 @@ class Mul(Operator):
             strides = [a[f"stride_{letter}_{i}"] for i in range(AXES)]
             if min(strides) < 0 or sum((n - 1) * s for n, s in zip(sizes, strides, strict=True)) >= tensor.size:
                 return "the strides reach beyond an input"
+        return None
+
+    @staticmethod
+    def walk(a, letter: str, x: np.ndarray) -> np.ndarray:
+        """Operand `letter`, broadcast to the four sizes."""
+        index = np.zeros((), np.int64)
+        for i in range(AXES):
+            index = index[..., None] + np.arange(a[f"size_{i}"]) * a[f"stride_{letter}_{i}"]
+        return np.asarray(x).reshape(-1)[index]
+
+    def check(self, op, inputs, outputs, constants) -> str | None:
+        a = op.attrs
+        broken = self.check_walks(a, inputs, outputs)
+        if broken is not None:
+            return broken
         if not all(-128 <= a[f"zero_point_{letter}"] <= 127 for letter in "ab") or not 0 <= a["multiplier"] <= numerics.MULTIPLIER_MAX:
             return "a zero_point is outside int8 or the multiplier out of range"
         return check_epilogue(a)
 
     def golden(self, op, inputs, constants):
         a = op.attrs
-        values = []
-        for letter, x in zip("ab", inputs, strict=True):
-            index = np.zeros((), np.int64)
-            for i in range(AXES):
-                index = index[..., None] + np.arange(a[f"size_{i}"]) * a[f"stride_{letter}_{i}"]
-            values.append(np.asarray(x).reshape(-1)[index].astype(np.int64) - a[f"zero_point_{letter}"])
-        acc = values[0] * values[1]
+        left, right = (self.walk(a, letter, x).astype(np.int64) - a[f"zero_point_{letter}"] for letter, x in zip("ab", inputs, strict=True))
+        acc = left * right
         return [numerics.requantize(acc, a["multiplier"], a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def accumulator_bounds(self, op, constants):
@@ -59,8 +70,6 @@ class Mul(Operator):
     def lower(self, ctx, node) -> None:
         if lower_scalar(ctx, node):
             return
-        if node.op_type == "Div" and ctx.constant(node.inputs[1]) is None:
-            raise ctx.refuse(node, "Div by an activation is not supported", "an int8 divisor has no useful reciprocal", "divide by a constant, or move the division out of the network")
         a, b = operands(ctx, node)
         result = ctx.result(node)
         order = broadcast_order(a, b, len(result.shape))
@@ -131,8 +140,8 @@ class Maximum(Minimum):
     pick = staticmethod(np.maximum)
 
 
-def multiply(ctx, node, views, shape, order, y: Tensor, clamp: tuple[int, int]) -> None:
-    """Emit y = a·b: two views broadcast to `shape`, whose bytes lie in `order` in y."""
+def broadcast_walks(ctx, node, views, shape, order):
+    """Two views broadcast to `shape`, whose bytes will lie in `order`: the views arranged, and sizes and strides as attributes."""
     rank, sides = len(shape), []
     for view in views:
         lead = rank - len(view.shape)
@@ -149,6 +158,12 @@ def multiply(ctx, node, views, shape, order, y: Tensor, clamp: tuple[int, int]) 
     attrs = {f"size_{i}": s for i, s in enumerate([1] * lead + sizes)}
     attrs |= {f"stride_a_{i}": s for i, s in enumerate([0] * lead + strides_a)}
     attrs |= {f"stride_b_{i}": s for i, s in enumerate([0] * lead + strides_b)}
+    return sides, attrs
+
+
+def multiply(ctx, node, views, shape, order, y: Tensor, clamp: tuple[int, int]) -> None:
+    """Emit y = a·b: two views broadcast to `shape`, whose bytes lie in `order` in y."""
+    sides, attrs = broadcast_walks(ctx, node, views, shape, order)
     factor = np.array([sides[0].tensor.scale * sides[1].tensor.scale / y.scale])
     shift = numerics.layer_shift(factor)
     attrs |= {"zero_point_a": sides[0].tensor.zero_point, "zero_point_b": sides[1].tensor.zero_point}
@@ -226,9 +241,9 @@ def operands(ctx, node):
             other = views[1 - i]
             if values is None or other is None:
                 raise ctx.refuse(node, f"{node.op_type} of two constants or of something not quantized", f"input {i} is neither an activation nor a constant", "quantize this tensor, or let edgec quantize the float model")
-            if node.op_type == "Div" and not np.all(values):
+            if node.op_type == "Div" and i == 1 and not np.all(values):
                 raise ctx.refuse(node, "division by 0", "the divisor holds a 0", "repair the model")
-            views[i] = ctx.constant_view(node, i, other, reciprocal=node.op_type == "Div")
+            views[i] = ctx.constant_view(node, i, other, reciprocal=node.op_type == "Div" and i == 1)
     return views[0], views[1]
 
 

@@ -420,6 +420,71 @@ def argmax() -> Iterator[dict]:
         yield vector(name, "argmax", attrs, [], [x], y, [3, 0], "int32")
 
 
+def table_pool() -> Iterator[dict]:
+    """table_pool2d with any table and any ascending thresholds, met exactly, just below and just above."""
+    # name, in (h, w, c), kernel, stride, dilation, pad, base, levels, odd_flips, clamp
+    plans = [
+        ("padding", (5, 4, 3), (3, 3), (1, 1), (1, 1), (1, 1), -128, 255, 0, (-128, 127)),
+        ("stride", (7, 6, 2), (3, 2), (2, 1), (1, 1), (0, 1), -60, 90, 0, (-60, 30)),
+        ("dilation", (6, 7, 2), (2, 3), (1, 2), (2, 2), (1, 2), 0, 40, 0, (-128, 127)),
+        ("signs", (6, 1, 5), (2, 1), (2, 1), (1, 1), (0, 0), 9, 200, 1, (-100, 80)),
+        ("one threshold", (3, 3, 1), (2, 2), (1, 1), (1, 1), (0, 0), 126, 1, 0, (-128, 127)),
+        ("extreme", (2, 2, 4), (2, 2), (1, 1), (1, 1), (0, 0), -128, 255, 0, (-128, 127)),
+    ]
+    for i, (name, (h, w, c), kernel, stride, dilation, pad, base, levels, odd, (low, high)) in enumerate(plans):
+        rng = np.random.RandomState(9600 + i)
+        reach = 2**29 - 1 if name == "extreme" else 4000
+        table = rng.randint(-reach, reach, 256)
+        x = rng.randint(-128, 128, (h, w, c))
+        out_h, out_w = ((n + 2 * p - (k - 1) * d - 1) // s + 1 for n, p, k, d, s in zip((h, w), pad, kernel, dilation, stride, strict=True))
+        sums = np.zeros((out_h, out_w, c), np.int64)
+        for oy, ox, ch, ky, kx in product(range(out_h), range(out_w), range(c), range(kernel[0]), range(kernel[1])):
+            iy, ix = oy * stride[0] - pad[0] + ky * dilation[0], ox * stride[1] - pad[1] + kx * dilation[1]
+            if 0 <= iy < h and 0 <= ix < w:
+                sums[oy, ox, ch] += int(table[x[iy, ix, ch] + 128])
+        near = (sums.reshape(-1)[:, None] + [0, 1, 300]).reshape(-1)
+        thresholds = np.sort(rng.choice(near, levels))
+        y = np.empty(sums.shape, np.int64)
+        for at in product(*map(range, sums.shape)):
+            reached = sum(int(t) <= int(sums[at]) for t in thresholds)
+            y[at] = min(max(base + (-reached if odd and sums[at] % 2 else reached), low), high)
+        a = dict(zip(WINDOW, (h, w, c, out_h, out_w, *kernel, *stride, *pad), strict=True))
+        a |= {"dilation_h": dilation[0], "dilation_w": dilation[1], "base": base, "levels": levels, "odd_flips": odd}
+        a |= {"clamp_min": low, "clamp_max": high}
+        yield vector(name, "table_pool2d", a, [("int32", table), ("int32", thresholds)], [x[None]], y[None], [7, 0])
+
+
+def div() -> Iterator[dict]:
+    # name, sizes, strides of a, strides of b, shift, clamp
+    plans = [
+        ("alike", (1, 3, 2, 5), (30, 10, 5, 1), (30, 10, 5, 1), 18, (-128, 127)),
+        ("rows and columns", (2, 3, 2, 4), (12, 4, 0, 1), (4, 0, 2, 0), 20, (-128, 127)),
+        ("by one number", (1, 1, 1, 256), (0, 0, 0, 1), (0, 0, 0, 0), 1, (-12, 35)),
+        ("ties", (1, 1, 1, 60), (0, 0, 0, 1), (0, 0, 0, 1), 2, (-128, 127)),
+        ("greatest", (1, 1, 4, 9), (0, 0, 9, 1), (0, 0, 9, 1), 30, (-128, 127)),
+    ]
+    for i, (name, sizes, strides_a, strides_b, shift, (low, high)) in enumerate(plans):
+        rng = np.random.RandomState(9700 + i)
+        za, zy = (int(z) for z in rng.randint(-100, 100, 2))
+        length_a, length_b = (1 + sum((n - 1) * s for n, s in zip(sizes, strides, strict=True)) for strides in (strides_a, strides_b))
+        a, b = rng.randint(-128, 128, length_a), rng.randint(-128, 128, length_b)
+        table = rng.randint(-(2**22), 2**22 + 1, 256) if shift > 2 else rng.randint(-3, 4, 256)
+        if name == "by one number":  # y = a - za + zy, clamped: meets the bounds and the values next to them
+            a, zy = np.arange(-128, 128), 7
+            table[b[0] + 128] = 2
+        if name == "greatest":
+            za, a, table = 127, np.where(a > 0, a, -128), np.where(table > 0, 2**22, -(2**22))
+        y = []
+        for at in product(*map(range, sizes)):
+            p = int(a[sum(k * s for k, s in zip(at, strides_a, strict=True))]) - za
+            q = int(table[int(b[sum(k * s for k, s in zip(at, strides_b, strict=True))]) + 128])
+            y.append(min(max(((p * q + 2 ** (shift - 1)) >> shift) + zy, low), high))
+        attrs = {f"size_{k}": n for k, n in enumerate(sizes)}
+        attrs |= {f"stride_a_{k}": s for k, s in enumerate(strides_a)} | {f"stride_b_{k}": s for k, s in enumerate(strides_b)}
+        attrs |= {"zero_point_a": za, "out_zero_point": zy, "clamp_min": low, "clamp_max": high, "shift": shift}
+        yield vector(name, "div", attrs, [("int32", table)], [a, b], np.reshape(y, sizes), [za, 0, zy])
+
+
 MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
     "conv2d": lambda: windowed("conv2d"),
     "depthwise_conv2d": lambda: windowed("depthwise_conv2d"),
@@ -432,6 +497,8 @@ MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
     "softmax": softmax,
     "transpose": transpose,
     "argmax": argmax,
+    "table_pool2d": table_pool,
+    "div": div,
     "strided_copy": moving.strided_copy,
     "concat": moving.concat,
     "pad": moving.pad,
