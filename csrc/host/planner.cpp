@@ -479,7 +479,7 @@ class Planner {
     const int run = by_rows ? (w.kernel_w - 1) * in.pitch + depth : depth;
     const int dwords = (run + tier_.group - 1) / tier_.group;
     const Record &r = model_.records[static_cast<size_t>(node.record)];
-    const int8_t *const weights = r.bytes(0);
+    const int8_t *const weights = r.weights;
     const int kernel = w.kernel_h * w.kernel_w;
     const WeightAt weight = [&](int channel, int segment, int e) -> int {
       const int tap = by_rows ? segment * w.kernel_w + e / in.pitch : segment;
@@ -663,7 +663,7 @@ class Planner {
       if (ky < 0 || ky >= w.kernel_h) {
         return 0;
       }
-      return is_pool ? 1 : r.bytes(0)[(ky * w.kernel_w + kx) * channels + channel];
+      return is_pool ? 1 : r.weights[(ky * w.kernel_w + kx) * channels + channel];
     };
     const int taps = w.kernel_h * w.kernel_w;
     const int32_t pool_multiplier = is_pool ? r.words(0)[node.pool_multiplier] : 0;
@@ -677,7 +677,7 @@ class Planner {
     d.bias = packed.bias;
     d.multiplier = packed.multiplier;
     d.q = node.q;
-    d.least = !is_pool && std::find(r.bytes(0), r.bytes(0) + r.constant_bytes[0], -128) != r.bytes(0) + r.constant_bytes[0];
+    d.least = !is_pool && std::find(r.weights, r.weights + r.constant_bytes[0], -128) != r.weights + r.constant_bytes[0];
     d.q.narrow = narrow;
     d.q.kind = out.kind;
     edgec_host_step run = pair ? tier_.depthwise_pair : tier_.depthwise;
