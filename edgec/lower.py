@@ -168,7 +168,8 @@ class Lowering:
         return (values.astype(np.int16) - 128).astype(np.int8) if values.dtype == np.uint8 else values
 
     def weights(self, node: ir.Node, index: int) -> Weights:
-        """The constant weights of 8 or 4 bits at an input of node, behind DequantizeLinear; zero_point 0 for those of 8."""
+        """The constant weights of 8 or 4 bits at an input of node, behind DequantizeLinear, their zero_points taken off: exact
+        where the differences fit int8, refused where they do not."""
         value = node.inputs[index]
         producer = value.producer() if value is not None else None
         if producer is None or producer.op_type != DEQUANTIZE or any(v is not None and v.const_value is None for v in producer.inputs):
@@ -180,16 +181,21 @@ class Lowering:
             raise self.refuse(node, "8-bit weights quantized in blocks", "edgec takes one scale an output channel", "quantize weights per output channel")
         scale = np.atleast_1d(producer.inputs[1].const_value.numpy().astype(np.float64))
         zero = producer.inputs[2].const_value.numpy() if len(producer.inputs) > 2 and producer.inputs[2] is not None else np.zeros(1, values.dtype)
-        if values.dtype == np.uint8:
-            values, zero = self._as_int8(values), zero.astype(np.int16) - 128
-        if np.any(zero != 0) or values.dtype not in (np.int8, np.int32):
-            raise self.refuse(
-                node,
-                f"weights of input {index} are {values.dtype} with a zero_point",
-                f"edgec takes int8 weights around 0 (or uint8 around 128); zero_point is {np.unique(zero)[:4].tolist()}",
-                "quantize the weights symmetrically",
-            )
-        return Weights(values, scale, producer.attributes.get_int("axis", 1) % max(values.ndim, 1), 8 * values.dtype.itemsize)
+        axis = producer.attributes.get_int("axis", 1) % max(values.ndim, 1)
+        if values.dtype in (np.int8, np.uint8):
+            along = [-1 if i == axis else 1 for i in range(values.ndim)] if zero.size > 1 else [1] * values.ndim
+            shifted = values.astype(np.int16) - zero.astype(np.int16).reshape(along)
+            if np.any(shifted != shifted.astype(np.int8)):
+                raise self.refuse(
+                    node,
+                    f"weights of input {index} less their zero_point do not fit 8 bits",
+                    f"they reach from {shifted.min()} to {shifted.max()} around the zero_point {np.unique(zero)[:4].tolist()}; edgec holds -128 to 127 around 0",
+                    "quantize the weights symmetrically (int8 around 0, or uint8 around 128)",
+                )
+            values = shifted.astype(np.int8)
+        elif np.any(zero != 0) or values.dtype != np.int32:
+            raise self.refuse(node, f"constants of input {index} are {values.dtype} with a zero_point", "weights are int8 or uint8, biases int32 around 0", "quantize the model with these types")
+        return Weights(values, scale, axis, 8 * values.dtype.itemsize)
 
     def _narrow_weights(self, node: ir.Node, index: int, dequantize: ir.Node) -> Weights:
         """INT4 or UINT4 weights, their zero_points taken off: exact, since a difference of two such values is an int8."""

@@ -9,10 +9,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import edgec
+from edgec import run
 from edgec.importer import import_model
 from edgec.lower import Lowering
 from edgec.ops import OPERATORS
 from tests.models import MLPERF, network
+from tests.onnx_graphs import model, node
 
 
 class _Reader(CalibrationDataReader):
@@ -93,8 +95,55 @@ def test_uint8_weights_and_per_tensor_weights(tmp_path):
             path, port, samples = quantized("digits", tmp_path, QuantFormat.QDQ, QuantType.QUInt8, per_channel, weights)
             artifact = edgec.compile(path, "host")
         except edgec.ModelError as error:
-            assert "zero_point" in str(error) and "symmetrically" in str(error)  # uint8 weights not around 128
+            assert "zero_point" in str(error) and "symmetrically" in str(error)  # uint8 weights far from around 128
             continue
         session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
         theirs = np.concatenate([session.run(None, {port: x[None]})[0] for x in samples[:20]])
         assert (theirs.argmax(-1) == artifact.run(samples[:20], on="interpreter").argmax(-1)).mean() >= 0.95
+
+
+def _qdq_layer(kind, weights, zero_point, axis=None):
+    """x → Q → DQ → Conv or Gemm with weights behind DequantizeLinear with a zero_point → Q → DQ → y."""
+    shape = [1, 3, 6, 5] if kind == "Conv" else [1, 12]
+    scale = np.full(np.shape(zero_point), 0.01, np.float32) * (1 + np.arange(np.size(zero_point)).reshape(np.shape(zero_point)))
+    constants = {"sx": np.float32(0.03), "zx": np.uint8(110), "sy": np.float32(0.11), "zy": np.uint8(130)}
+    constants |= {"w": weights, "sw": scale.astype(np.float32), "zw": zero_point}
+    dequantize = node("DequantizeLinear", ["w", "sw", "zw"], ["wd"], **({} if axis is None else {"axis": axis}))
+    nodes = [
+        node("QuantizeLinear", ["x", "sx", "zx"], ["xq"]), node("DequantizeLinear", ["xq", "sx", "zx"], ["xd"]), dequantize,
+        node(kind, ["xd", "wd"], ["c"], **({"transB": 1} if kind == "Gemm" else {"pads": [1, 1, 1, 1]})),
+        node("QuantizeLinear", ["c", "sy", "zy"], ["cq"]), node("DequantizeLinear", ["cq", "sy", "zy"], ["y"]),
+    ]  # fmt: skip
+    return model(nodes, constants, {"x": shape})
+
+
+@pytest.mark.parametrize("kind", ["Conv", "Gemm"])
+@pytest.mark.parametrize("case", ["uint8", "int8", "per channel"])
+def test_zero_points_of_weights_are_taken_off(kind, case):
+    rng = np.random.default_rng(3)
+    shape = (4, 3, 3, 3) if kind == "Conv" else (4, 12)
+    if case == "uint8":
+        proto = _qdq_layer(kind, rng.integers(0, 238, shape).astype(np.uint8), np.uint8(110))
+    elif case == "int8":
+        proto = _qdq_layer(kind, rng.integers(-128, 101, shape).astype(np.int8), np.int8(-27))
+    else:
+        zero = np.array([100, 120, 128, 140], np.uint8)
+        low, high = zero.astype(int) - 128, zero.astype(int) + 127
+        weights = np.stack([rng.integers(max(a, 0), min(b, 255) + 1, shape[1:]) for a, b in zip(low, high, strict=True)]).astype(np.uint8)
+        proto = _qdq_layer(kind, weights, zero, 0)
+    artifact = edgec.compile(proto, "host")
+    x = rng.normal(0, 1.2, (16, *[d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim[1:]])).astype(np.float32)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # each operator in float between its integers
+    session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    theirs = np.concatenate([session.run(None, {"x": v[None]})[0] for v in x])
+    steps = np.abs(artifact.run(x) - theirs) / 0.11
+    assert steps.max() < 1.01 and (steps > 0.5).mean() < 0.01
+    assert run.compare(artifact, x[:2]) > 0
+
+
+def test_weights_beyond_8_bits_around_their_zero_point_are_refused():
+    weights = np.full((4, 3, 3, 3), 250, np.uint8)
+    with pytest.raises(edgec.ModelError, match="do not fit 8 bits") as caught:
+        edgec.compile(_qdq_layer("Conv", weights, np.uint8(100)), "host")
+    assert "150" in caught.value.why and "symmetrically" in caught.value.fix
