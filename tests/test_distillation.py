@@ -205,11 +205,24 @@ def test_a_network_without_classes(torch, data):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({}, "a budget is needed"), ({"steps": 3, "seconds": 2.0}, "two budgets"), ({"steps": 0}, "positive"), ({"steps": 3, "augment": "zoom"}, "unknown augmentation"), ({"steps": 3, "warmup": 1.0}, "warmup")],
+    [({}, "a budget is needed"), ({"steps": 3, "seconds": 2.0}, "two budgets"), ({"steps": 0}, "positive"), ({"steps": 3, "augment": "zoom"}, "unknown augmentation"), ({"steps": 3, "warmup": 1.0}, "warmup"), ({"steps": 3, "precision": "half"}, "unknown precision")],
 )
 def test_options_that_cannot_be(torch, student, teacher, data, options, words):
     with pytest.raises(UsageError, match=words):
         distill(student, teacher, data, **options)
+
+
+def test_an_augmentation_of_ones_own(torch, student, teacher, data):
+    seen = []
+
+    def halved(batch, rng):
+        seen.append(batch.shape)
+        return batch / 2
+
+    _, report = distill(student, teacher, data, steps=3, batch=16, augment=halved, threads=1)
+    assert set(seen) == {(16, 1, 1, 8, 8)} and "halved" in report["options"]["augment"]
+    with pytest.raises(UsageError, match="changes the shape"):
+        distill(student, teacher, data, steps=3, augment=lambda batch, rng: batch[:, 0], threads=1)
 
 
 def test_a_pair_that_does_not_fit(torch, student, teacher, quantized, data):

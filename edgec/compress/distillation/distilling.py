@@ -27,6 +27,8 @@ from edgec.graph.edit import shape_of
 RATES = {False: 0.004, True: 0.001}
 """Default learning rate of a float and of a quantized student."""
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 CALIBRATED = 512
 """Samples that calibrate a float student which is to be quantized."""
 
@@ -46,6 +48,7 @@ class Options:
     divergence: float
     features: float
     threads: int | None
+    precision: str
     augment: str
 
     def __post_init__(self) -> None:
@@ -55,6 +58,8 @@ class Options:
         for name, value in positive.items():
             if value is not None and not value > 0:
                 raise _bad(name, f"{name} must be positive", f"it is {value}", "give a positive number")
+        if self.precision not in PRECISIONS:
+            raise _bad("precision", f"unknown precision {self.precision!r}", f"known are {', '.join(PRECISIONS)}", 'use "auto"')
         for name in ("warmup", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise _bad(name, f"{name} must be at least 0 and below 1", f"it is {getattr(self, name)}", "leave it at its default")
@@ -87,19 +92,20 @@ def run(
         network = student_of(student, teacher)
         objective = Objective(network.outputs, network.features if options.features else [], options.temperature, options.divergence, options.features)
         teaching = FloatNetwork(teacher, trainable=False, keep=objective.teacher_values)
-        identity = asdict(options) | {"threads": threads, "torch": str(torch.__version__), "data": samples.digest, "teacher": digest(list(teaching.buffers()))}
+        precision = _precision(options.precision, network.quantized)
+        identity = asdict(options) | {"threads": threads, "precision": str(precision), "torch": str(torch.__version__), "data": samples.digest, "teacher": digest(list(teaching.buffers()))}
         index = judged.report if held_out is None else np.arange(judged.count)
         before = figures(network, teaching, judged, index)
         training = Training(
             network, teaching, objective, samples, Budget(options.steps, options.seconds),
             batch=options.batch, learning_rate=options.learning_rate or RATES[network.quantized], warmup=options.warmup, decay=options.average,
-            seed=options.seed, augment=augmentation, identity=identity, checkpoint=checkpoint, progress=progress,
+            seed=options.seed, augment=augmentation, precision=precision, identity=identity, checkpoint=checkpoint, progress=progress,
         )  # fmt: skip
         started = time.monotonic()
         training.run()
         after = figures(network, teaching, judged, index)
         report = {
-            "options": asdict(options) | {"learning_rate": training.learning_rate, "threads": threads},
+            "options": asdict(options) | {"learning_rate": training.learning_rate, "threads": threads, "precision": str(precision).removeprefix("torch.")},
             "quantized": network.quantized,
             "steps": training.step,
             "epochs": round(training.step * training.batch / len(samples.train), 2),
@@ -153,6 +159,14 @@ def _quantized(model: ir.Model, samples: SampleStore, options: Any, progress: Ca
     calibration = samples.rows(samples.train[:CALIBRATED])
     quantized, _ = quantize_model(model, {name: a.reshape(-1, *a.shape[2:]) if a.shape[1] == 1 else a for name, a in calibration.items()}, options=chosen_options, progress=progress)
     return importer.fold(quantized)
+
+
+def _precision(wanted: str, quantized: bool) -> torch.dtype:
+    """bfloat16 where the processor multiplies it, unless the student is quantized: integers of a sum have more than its 8 bits."""
+    if quantized or wanted == "float32":
+        return torch.float32
+    known = [getattr(torch.cpu, f"_is_{feature}_supported", bool) for feature in ("avx512_bf16", "amx_tile")]
+    return torch.bfloat16 if wanted == "bfloat16" or any(check() for check in known) else torch.float32
 
 
 @contextmanager

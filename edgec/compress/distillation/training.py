@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from edgec.compress.distillation.objective import Objective
 from edgec.compress.distillation.optimizer import Average, RelativeAdam, rate_at
 from edgec.compress.distillation.samples import SampleStore
 from edgec.compress.distillation.students import Student
+from edgec.errors import UsageError
 
 MEASURED = 256
 """Samples on which the teacher's variances and the sizes of the student's activations are taken."""
@@ -69,13 +71,14 @@ class Training:
         decay: float,
         seed: int,
         augment: Augment,
+        precision: torch.dtype,
         identity: dict[str, Any],
         checkpoint: Path | None,
         progress: Callable[[str, float], None] | None,
     ) -> None:
         self.student, self.teacher, self.objective, self.samples, self.budget = student, teacher, objective, samples, budget
         self.batch, self.learning_rate, self.warmup, self.seed, self.augment = min(batch, len(samples.train)), learning_rate, warmup, seed, augment
-        self.progress, self.path = progress, checkpoint
+        self.precision, self.progress, self.path = precision, progress, checkpoint
         self.step, self.elapsed, self.curve = 0, 0.0, Curve()
         self._losses: list[float] = []
         self._evaluated = 0
@@ -94,11 +97,23 @@ class Training:
     def run(self) -> None:
         """Train until the budget is used; the student then has the selected parameters."""
         started = time.monotonic() - self.elapsed
-        saved = time.monotonic()
         if self.step == 0:
             self._select()
+        with ThreadPoolExecutor(1) as beside:
+            self._loop(started, beside)
+        if self.path is not None:
+            self.save()
+        with torch.no_grad():
+            for parameter, best in zip(self.optimizer.parameters, self.best, strict=True):
+                parameter.copy_(best)
+
+    def _loop(self, started: float, beside: ThreadPoolExecutor) -> None:
+        saved = time.monotonic()
+        ahead = beside.submit(self._rows, self.step)
         while (fraction := self.budget.fraction(self.step, self.elapsed)) < 1.0:
-            self._one(fraction)
+            rows = ahead.result()
+            ahead = beside.submit(self._rows, self.step + 1)
+            self._one(rows, fraction)
             self.elapsed = time.monotonic() - started
             after = self.budget.fraction(self.step, self.elapsed)
             if int(after * EVALUATIONS) > self._evaluated:
@@ -109,11 +124,6 @@ class Training:
             if self.path is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self.save()
                 saved = time.monotonic()
-        if self.path is not None:
-            self.save()
-        with torch.no_grad():
-            for parameter, best in zip(self.optimizer.parameters, self.best, strict=True):
-                parameter.copy_(best)
 
     def save(self) -> None:
         """Write the checkpoint of now."""
@@ -121,17 +131,27 @@ class Training:
         checkpoints.save(self.path, self._state())
 
     def loss(self, rows: Mapping[str, np.ndarray], *, exact: bool) -> Tensor:
+        """exact: as the device or ONNX Runtime computes it, for judging; without it in the precision of training steps."""
         inputs = self._tensors(rows)
-        with torch.no_grad():
-            wanted = self.teacher(inputs, self.objective.teacher_values)
-        return self.objective(wanted, self.student.values(inputs, self.objective.student_values, exact=exact))
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16 and not exact):
+            with torch.no_grad():
+                wanted = self.teacher(inputs, self.objective.teacher_values)
+            values = self.student.values(inputs, self.objective.student_values, exact=exact)
+        return self.objective({name: v.float() for name, v in wanted.items()}, {name: v.float() for name, v in values.items()})
 
-    def _one(self, fraction: float) -> None:
-        per_epoch = len(self.samples.train) // self.batch
-        epoch, at = divmod(self.step, per_epoch)
+    def _rows(self, step: int) -> dict[str, np.ndarray]:
+        """The augmented batch of that step."""
+        epoch, at = divmod(step, len(self.samples.train) // self.batch)
         order = self.samples.order(epoch, self.seed)
         rows = self.samples.rows(np.sort(order[at * self.batch : (at + 1) * self.batch]))
-        rows = {name: self.augment(array, np.random.default_rng([self.seed, 2, self.step])) for name, array in rows.items()}
+        result = {name: self.augment(array, np.random.default_rng([self.seed, 2, step])) for name, array in rows.items()}
+        for name, array in result.items():
+            if np.shape(array) != rows[name].shape:
+                why = f"input {name!r} was {rows[name].shape}, became {np.shape(array)}"
+                raise UsageError("the augmentation changes the shape", where="augment", why=why, fix="give back an array of the batch's shape, [samples, *shape of one sample]")
+        return result
+
+    def _one(self, rows: Mapping[str, np.ndarray], fraction: float) -> None:
         loss = self.loss(rows, exact=False)
         loss.backward()
         self.optimizer.step(rate_at(fraction, self.learning_rate, self.warmup))
