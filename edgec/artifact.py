@@ -31,6 +31,7 @@ class Artifact:
     """
 
     quantization: dict[str, Any] | None = None
+    _threads = 1
 
     def __init__(self, data: bytes, where: str = "artifact") -> None:
         decoded = format_.decode(data, where)
@@ -109,7 +110,24 @@ class Artifact:
         """The host engine of this artifact (edgec.run.HostEngine), made at first use."""
         from edgec.run import HostEngine
 
-        return HostEngine(self)
+        return HostEngine(self, threads=self.threads)
+
+    @property
+    def threads(self) -> int:
+        """The most threads that one run on the host uses, 1 to 64; 1 unless set. Bytes do not depend on it.
+
+        Threads are started at the first run that gains from them, by the cost model of docs/kernels.md: never for a network that
+        takes less than they cost. Setting it makes a new host engine at the next use; runs in progress keep the one they have.
+        """
+        return self._threads
+
+    @threads.setter
+    def threads(self, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= 64:
+            raise UsageError(f"threads={count!r} is no number of threads", where="threads", why="it is a whole number from 1 to 64", fix="pass how many cores to use")
+        if count != self._threads:
+            self._threads = count
+            self.__dict__.pop("host", None)
 
     def quantize_input(self, x: Any, name: str | None = None) -> np.ndarray:
         """Float sample or batch to int8, as QuantizeLinear does it; name is needed with several inputs. NaN is a DataError."""
@@ -170,16 +188,17 @@ class Artifact:
         )
 
 
-def load(path: str | os.PathLike, *, trusted_keys: Sequence[str | os.PathLike | bytes] = ()) -> Artifact:
+def load(path: str | os.PathLike, *, trusted_keys: Sequence[str | os.PathLike | bytes] = (), threads: int = 1) -> Artifact:
     """Read a .edgec file; every hash and every field is checked.
 
     Args:
         trusted_keys: Ed25519 public keys (PEM files, their bytes, or 32 raw bytes). With any, the file must carry a
             signature by one of them; this needs edgec[sign].
+        threads: the most threads that one run on this machine uses: `Artifact.threads`.
 
     Raises:
         ArtifactError: missing, truncated, altered, of another version, unsigned or signed by somebody else.
-        ToolError: trusted_keys without edgec[sign].
+        ToolError: trusted_keys without edgec[sign]. UsageError: threads out of range.
     """
     try:
         data = Path(path).read_bytes()
@@ -189,4 +208,6 @@ def load(path: str | os.PathLike, *, trusted_keys: Sequence[str | os.PathLike | 
         from edgec.emit.sign import verify
 
         verify(data, trusted_keys, str(path))
-    return Artifact(data, str(path))
+    artifact = Artifact(data, str(path))
+    artifact.threads = threads
+    return artifact

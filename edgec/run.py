@@ -23,7 +23,7 @@ Rows = dict[str, np.ndarray]
 class HostEngine:
     """The artifact on this machine's kernels. One is kept by `Artifact.host`; safe from several threads."""
 
-    def __init__(self, artifact: Artifact, tier: str = "") -> None:
+    def __init__(self, artifact: Artifact, tier: str = "", threads: int = 1) -> None:
         from edgec import _core
         from edgec.emit import artifact as format_
         from edgec.emit.kernels import select
@@ -36,7 +36,7 @@ class HostEngine:
             generic = load("generic-c")
             kernels = [select(op, generic) for op in artifact.program.ops]
             data = format_.encode(artifact.program, make_plan(artifact.program, kernels), kernels, generic, {})
-        self.engine = _core.Engine(data, tier)
+        self.engine = _core.Engine(data, tier, threads)
         self.run_buffers: Callable[..., None] = self.engine.run
         """int8 buffers, inputs then outputs: no copy, no check beyond type and size."""
         self.outputs = [(p.name, artifact.program.tensors[p.tensor].nbytes) for p in artifact.program.outputs]

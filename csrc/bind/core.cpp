@@ -15,7 +15,7 @@ namespace py = pybind11;
 namespace {
 
 constexpr size_t max_ports = 32;
-constexpr uint64_t macs_worth_the_gil = 500000;  // some µs: below that, giving the GIL away costs more than it frees
+constexpr double cycles_worth_the_gil = 10000;  // some µs: below that, giving the GIL away costs more than it frees
 
 void raise(const edgec::Error &e) {
   static const char *const classes[] = {"ArtifactError", "UsageError", "DataError"};
@@ -128,7 +128,7 @@ PyObject *engine_run(PyObject *self, PyObject *const *arguments, Py_ssize_t argu
       batch = samples;
       at[i] = bytes.at;
     }
-    if (engine->model().macs * batch >= macs_worth_the_gil) {
+    if (engine->cycles() * static_cast<double>(batch) >= cycles_worth_the_gil) {
       const py::gil_scoped_release released;
       engine->run(at, batch);
     } else {
@@ -191,23 +191,30 @@ PYBIND11_MODULE(_core, m) {
   m.def("peak_macs_per_second", &edgec::peak_macs_per_second, py::arg("tier") = "",
         "Multiply-accumulates a second of the tier's dot product instruction on this core, measured now: the ceiling of its kernels.");
 
+  m.def("thread_costs", [](int threads) {
+          const edgec::ThreadCosts costs = edgec::thread_costs(threads);
+          return py::make_tuple(costs.start, costs.asleep, costs.awake);
+        }, py::arg("threads"),
+        "Median seconds, measured now: starting the workers, an empty job with them asleep, an empty job with them awake.");
+
   py::class_<edgec::Engine> engine(m, "Engine", "One artifact of the generic layout, ready to run on this machine.");
   engine
-      .def(py::init([](const py::bytes &artifact, const std::string &tier) {
+      .def(py::init([](const py::bytes &artifact, const std::string &tier, int threads) {
              char *data = nullptr;
              Py_ssize_t bytes = 0;
              if (PyBytes_AsStringAndSize(artifact.ptr(), &data, &bytes) != 0) {
                throw py::error_already_set();
              }
-             auto made = std::make_unique<edgec::Engine>(data, static_cast<size_t>(bytes), tier);
+             auto made = std::make_unique<edgec::Engine>(data, static_cast<size_t>(bytes), tier, threads);
              if (made->ports() > max_ports) {
                throw edgec::Error(edgec::ErrorKind::artifact, "too many inputs and outputs", "ports",
                                   std::to_string(made->ports()) + ", and the host engine takes 32", "split the network");
              }
              return made;
            }),
-           py::arg("artifact"), py::arg("tier") = "",
-           "artifact: the bytes of a .edgec file of the generic layout. tier: one of tiers(), or \"\" for the best that EDGEC_CPU allows.")
+           py::arg("artifact"), py::arg("tier") = "", py::arg("threads") = 1,
+           "artifact: the bytes of a .edgec file of the generic layout. tier: one of tiers(), or \"\" for the best that EDGEC_CPU allows.\n"
+           "threads: the most that one run uses, 1 to 64; started only for work that gains from them.")
       .def(
           "benchmark",
           [](edgec::Engine &self, size_t count, size_t warmup, const std::vector<py::bytes> &inputs) {
@@ -243,6 +250,11 @@ PYBIND11_MODULE(_core, m) {
           "trace(*inputs) -> list of bytes: the output of every operator in canonical order, for one sample (arrays or bytes).\n\n"
           "Runs the tier's kernels without fusing operators, so that every operator has an output.")
       .def_property_readonly("tier", &edgec::Engine::tier)
+      .def_property_readonly("threads", &edgec::Engine::threads)
+      .def_property_readonly("uses_threads", &edgec::Engine::uses_threads, "Whether a single inference is worth more than one thread.")
+      .def_property_readonly("has_started_threads", &edgec::Engine::has_started_threads)
+      .def_property_readonly("samples_at_once", [](edgec::Engine &self) { return self.batched() != nullptr ? self.batched()->samples : 1; },
+                             "Samples of a larger batch that go through each layer together: 8 where that pays, else 1.")
       .def_property_readonly("arena_bytes", &edgec::Engine::arena_bytes, "Bytes of one arena on this host; every concurrent run has its own.")
       .def_property_readonly("macs", [](const edgec::Engine &self) { return self.model().macs; })
       .def_property_readonly("op_count", [](const edgec::Engine &self) { return self.model().records.size(); })
@@ -262,6 +274,18 @@ PYBIND11_MODULE(_core, m) {
                                }
                                return sizes;
                              })
+      .def_property_readonly("costs", [](const edgec::Engine &self) {
+        py::list result;
+        const edgec::Plan &plan = self.plan();
+        std::vector<size_t> parts(plan.steps.size(), 0);
+        for (const auto &section : plan.sections) {
+          std::fill(parts.begin() + static_cast<ptrdiff_t>(section.first), parts.begin() + static_cast<ptrdiff_t>(section.until), section.parts.size());
+        }
+        for (size_t i = 0; i < plan.steps.size(); i++) {
+          result.append(py::make_tuple(plan.steps[i].name, plan.steps[i].cycles, parts[i]));
+        }
+        return result;
+      }, "For each step of the plan: (name, cycles by the cost model, parts of its job for several threads or 0).")
       .def_property_readonly("steps", [](const edgec::Engine &self) {
         std::vector<std::string> names;
         for (const auto &step : self.plan().steps) {

@@ -25,12 +25,37 @@ struct Operand {
 // operands: as the step's function wants them.
 using StepFunction = void (*)(const void *params, uint8_t *const *operands);
 
+// Where a step may be cut into parts for several threads (host/parts.h); nowhere where both row counts are 0.
+struct Cut {
+  int32_t rows = 0, rows_at_once = 1;         // a step over rows: its parameters begin with their number
+  size_t params_bytes = 0;
+  ptrdiff_t row_bytes[max_operands] = {0};
+  int32_t tile_rows = 0, block_channels = 0;  // a convolution: positions a tile, channels a block
+  size_t block_bytes = 0;                     // weights of a block
+  int32_t out_element = 1, residual_element = 1;
+  bool weights_dominate = false;
+};
+
 struct Step {
   StepFunction run = nullptr;
   const void *params = nullptr;
   Operand operands[max_operands];
   int record = -1;  // −1 for a change of layout
   std::string name;
+  double cycles = 0;  // what it takes by the cost model
+  Cut cut;
+};
+
+struct StepPart {
+  StepFunction run;
+  const void *params;
+  Operand operands[max_operands];
+};
+
+// Steps [first, until): one after the other, or, where there are parts, all at once as these.
+struct Section {
+  size_t first, until;
+  std::vector<StepPart> parts;
 };
 
 // Bytes set once when an arena is made: borders that no step ever writes.
@@ -50,10 +75,19 @@ struct Traced {
 
 struct Plan {
   std::vector<Step> steps;
+  std::vector<Section> sections;  // of all steps in order; none where threads would gain nothing
   std::vector<Fill> fills;
   std::vector<Traced> traced;
   size_t arena_bytes = 0;  // without slack
   std::vector<std::shared_ptr<void>> storage;  // parameters, tables and packed weights the steps point to
+
+  double cycles() const {
+    double sum = 0;
+    for (const Step &step : steps) {
+      sum += step.cycles;
+    }
+    return sum;
+  }
 
   // A value that lives as long as the plan.
   template <typename T> T *keep(T value) {
@@ -74,6 +108,7 @@ struct ReferenceStep {
   const Record *record;
   edgec_operands constants;
 };
+double reference_cycles(const Record &record);  // roughly: one multiplication or two bytes a cycle
 
 }  // namespace edgec
 

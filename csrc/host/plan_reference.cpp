@@ -59,6 +59,10 @@ void run_reference(const void *params, uint8_t *const *operands) {
   step->record->kernel->run(step->record->params, &o);
 }
 
+double reference_cycles(const Record &record) {
+  return 50.0 + static_cast<double>(macs_of(record)) + 2.0 * (record.input[0].bytes + record.output.bytes);
+}
+
 Plan plan_reference(const Model &model, bool tracing) {
   Plan plan;
   plan.arena_bytes = model.arena_bytes;
@@ -82,6 +86,7 @@ Plan plan_reference(const Model &model, bool tracing) {
     step.operands[3] = {0, r.scratch.offset};
     step.record = static_cast<int>(i);
     step.name = name_of(r) + " ref";
+    step.cycles = reference_cycles(r);
     plan.steps.push_back(step);
     if (tracing) {  // a later operator may overwrite it: keep a copy behind the arena
       const size_t at = (plan.arena_bytes + 63) / 64 * 64;

@@ -13,6 +13,7 @@
 #include "host/layout.h"
 #include "host/node.h"
 #include "host/packing.h"
+#include "host/parts.h"
 #include "kernels/conv/conv.h"
 #include "kernels/dense/dense.h"
 #include "kernels/elementwise/elementwise.h"
@@ -33,6 +34,7 @@ struct Version {
 };
 
 struct Copying {
+  int32_t rows;
   edgec_host_tier const *tier;
   Layout from, to;
 };
@@ -40,7 +42,7 @@ struct Copying {
 // Pixel by pixel, or whole rows where both are contiguous.
 void run_copying(const void *params, uint8_t *const *operands) {
   const auto &c = *static_cast<const Copying *>(params);
-  const View &v = c.to.view;
+  const View v = {c.rows, c.to.view.w, c.to.view.c};
   const bool rows = c.from.split == 1 && c.to.split == 1 && c.from.pitch == c.to.pitch && c.from.pitch == v.c;
   if (rows && c.from.is_flat() && c.to.is_flat()) {
     c.tier->convert(operands[1], operands[0], static_cast<int32_t>(v.size()), c.from.kind, c.to.kind);
@@ -67,13 +69,12 @@ void run_filling(const void *params, uint8_t *const *operands) {
   }
 }
 
-constexpr size_t resident_bytes = 640 * 1024;  // up to here every value has bytes of its own, and borders are written once
-
 constexpr int weights_in_l1 = 24 * 1024;  // bytes of a block of weights that stay in the first cache beside the activations
 
 class Planner {
  public:
-  Planner(const Model &model, const edgec_host_tier &tier, bool tracing) : model_(model), tier_(tier), tracing_(tracing) {}
+  Planner(const Model &model, const edgec_host_tier &tier, bool tracing, int samples, size_t resident)
+      : model_(model), tier_(tier), tracing_(tracing), samples_(samples), resident_bytes_(resident) {}
 
   Plan plan() {
     nodes_ = make_nodes(model_, tier_);
@@ -308,12 +309,14 @@ class Planner {
   Layout input_of(const Node &node, int k) const { return seen(layout_of(node.in_version[k]), node.request[k].layout.view); }
 
   // --- steps -------------------------------------------------------------------------------------------------------
-  Step &add_step(StepFunction run, const void *params, int record, const std::string &name) {
+  // cycles: of one sample.
+  Step &add_step(StepFunction run, const void *params, int record, const std::string &name, double cycles) {
     Step step;
     step.run = run;
     step.params = params;
     step.record = record;
     step.name = name;
+    step.cycles = cycles;
     plan_.steps.push_back(step);
     uses_.push_back({});
     return plan_.steps.back();
@@ -330,8 +333,32 @@ class Planner {
     version.last_step = step;
   }
 
+  // Bytes from a version's sample to the next; ports have them one after the other.
+  size_t stride(int v) const {
+    const Version &version = versions_[static_cast<size_t>(v)];
+    return version.placed ? version.layout.bytes() : rounded(version.layout.bytes());
+  }
+
+  // The last step was for the first sample: the same for the others.
+  void repeat_step() {
+    for (int n = 1; n < samples_; n++) {
+      plan_.steps.push_back(Step(plan_.steps.back()));
+      const std::vector<Use> before = uses_.back();
+      uses_.push_back({});
+      for (const Use &u : before) {
+        use(u.operand, u.version, u.extra + static_cast<int>(stride(u.version)));
+      }
+    }
+  }
+
+  // Cycles of a step over flat rows: for each register of stored elements so many.
+  double row_cycles(int rows, int row_elements, double each) const {
+    const int block = tier_.group * tier_.lanes;
+    return 20.0 + rows * ((row_elements + block - 1) / block * each + 4.0);
+  }
+
   void emit_copy(int from, int to) {
-    Copying c{&tier_, versions_[static_cast<size_t>(from)].layout, versions_[static_cast<size_t>(to)].layout};
+    Copying c{1, &tier_, versions_[static_cast<size_t>(from)].layout, versions_[static_cast<size_t>(to)].layout};
     if (!(c.from.view == c.to.view)) {  // one of the two is flat: see it in the other's shape
       if (c.from.is_flat()) {
         c.from.view = c.to.view;
@@ -341,9 +368,14 @@ class Planner {
         c.to.pitch = c.from.view.c;
       }
     }
-    add_step(&run_copying, plan_.keep(c), -1, "convert");
+    c.rows = c.to.view.h;
+    const bool in_rows = c.from.pitch == c.to.view.c && c.to.pitch == c.to.view.c && c.from.split == 1 && c.to.split == 1;
+    const double cycles = in_rows ? row_cycles(c.rows, c.to.view.w * c.to.view.c, 2.0) : c.rows * c.to.view.w * row_cycles(1, c.to.view.c, 2.0);
+    Step &step = add_step(&run_copying, plan_.keep(c), -1, "convert", cycles);
+    cut_rows(step, c, 1, {c.from.row_bytes(), c.to.row_bytes(), 0, 0});
     use(0, from);
     use(1, to);
+    repeat_step();
   }
 
   // After the primary version of a value is there, or for an input: the others.
@@ -433,7 +465,7 @@ class Planner {
       versions_.push_back(v);
       scratch = static_cast<int>(versions_.size()) - 1;
     }
-    add_step(&run_reference, plan_.keep(reference), node.record, node.name + " ref");
+    add_step(&run_reference, plan_.keep(reference), node.record, node.name + " ref", reference_cycles(r));
     for (int k = 0; k < node.inputs; k++) {
       use(k, node.in_version[k]);
     }
@@ -441,6 +473,7 @@ class Planner {
     if (scratch >= 0) {
       use(3, scratch);
     }
+    repeat_step();
   }
 
   const Layout &layout_of(int version) const { return versions_[static_cast<size_t>(version)].layout; }
@@ -459,11 +492,13 @@ class Planner {
     const int element = in.element();
 
     std::vector<int32_t> in_offset, out_offset, residual_offset;
-    for (int y = 0; y < node.out_view.h; y++) {
-      for (int x = 0; x < node.out_view.w; x++) {
-        in_offset.push_back(in.offset(y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left));
-        out_offset.push_back(out.offset(y, x));
-        residual_offset.push_back(node.residual >= 0 ? residual.offset(y, x) : 0);
+    for (int n = 0; n < samples_; n++) {
+      for (int y = 0; y < node.out_view.h; y++) {
+        for (int x = 0; x < node.out_view.w; x++) {
+          in_offset.push_back(sample_offset(node.in_version[0], n) + in.offset(y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left));
+          out_offset.push_back(sample_offset(node.out_version, n) + out.offset(y, x));
+          residual_offset.push_back(node.residual >= 0 ? sample_offset(node.residual_version, n) + residual.offset(y, x) : 0);
+        }
       }
     }
     const int32_t *const in_at = keep_words(in_offset), *const out_at = keep_words(out_offset), *const residual_at = keep_words(residual_offset);
@@ -520,14 +555,19 @@ class Planner {
         c.q = node.q;
         c.q.narrow = narrow;
         c.q.kind = out.kind;
-        add_step(part.tile->run, plan_.keep(c), node.record,
-                 node.name + " " + std::to_string(part.tile->rows) + "x" + std::to_string(part.tile->registers * tier_.lanes / part.tile->halves));
+        const int block_channels = part.tile->registers * tier_.lanes;
+        Step &step = add_step(part.tile->run, plan_.keep(c), node.record,
+                              node.name + " " + std::to_string(part.tile->rows) + "x" + std::to_string(block_channels / part.tile->halves),
+                              tile_cost(*part.tile, c.positions, c.segments * dwords) * part.blocks);
+        cut_conv(step, *part.tile, block_channels, static_cast<size_t>(block_channels * c.segments * dwords * 4), out.element(), element);
         use(0, node.in_version[0], g * depth * element);
         use(1, node.out_version, first * out.element());
         use(2, node.residual >= 0 ? node.residual_version : node.in_version[0], node.residual >= 0 ? first * element : 0);
       }
     }
   }
+
+  int sample_offset(int version, int sample) const { return static_cast<int>(static_cast<size_t>(sample) * stride(version)); }
 
   // A depthwise convolution with a channel multiplier, as a convolution with zeros.
   static int expanded_weight(const Node &node, const int8_t *weights, int channel, int tap, int c) {
@@ -689,9 +729,13 @@ class Planner {
       run = tier_.depthwise_ring(pixel, rows_at_once);
       form = ring ? " ring" : " planes";
     }
-    add_step(run, plan_.keep(d), node.record, node.name + form);
+    // Interleaving and dot products of a register for each group of taps and column; epilogue.
+    const double each = 8.0 * groups * d.columns / rows_at_once + 16.0;
+    Step &step = add_step(run, plan_.keep(d), node.record, node.name + form, row_cycles(d.rows, d.row_elements, each));
+    cut_rows(step, d, rows_at_once, {d.in_row_bytes, d.out_row_bytes, 0, 0});
     use(0, node.in_version[0], origin);
     use(1, node.out_version, out.offset(0, 0));
+    repeat_step();
   }
 
   void emit_max_pool(const Node &node) {
@@ -715,9 +759,11 @@ class Planner {
     p.low = node.q.low;
     p.high = node.q.high;
     p.kind = out.kind;
-    add_step(tier_.max_pool, plan_.keep(p), node.record, node.name);
+    Step &step = add_step(tier_.max_pool, plan_.keep(p), node.record, node.name, row_cycles(p.rows, p.row_elements, p.taps + 6.0));
+    cut_rows(step, p, 1, {p.in_row_bytes, p.out_row_bytes, 0, 0});
     use(0, node.in_version[0], origin);
     use(1, node.out_version, out.offset(0, 0));
+    repeat_step();
   }
 
   int flat_row_elements(const Node &node, const Layout &in, const Layout &out) const {
@@ -735,10 +781,12 @@ class Planner {
     p.out_row_bytes = out.row_bytes();
     p.q = node.q;
     p.q.kind = out.kind;
-    add_step(tier_.add, plan_.keep(p), node.record, node.name);
+    Step &step = add_step(tier_.add, plan_.keep(p), node.record, node.name, row_cycles(p.rows, p.row_elements, 16.0));
+    cut_rows(step, p, 1, {p.a_row_bytes, p.b_row_bytes, p.out_row_bytes, 0});
     use(0, node.in_version[0], a.offset(0, 0));
     use(1, node.in_version[1], b.offset(0, 0));
     use(2, node.out_version, out.offset(0, 0));
+    repeat_step();
   }
 
   void emit_lookup(const Node &node) {
@@ -754,15 +802,31 @@ class Planner {
     for (int i = 0; i < 256; i++) {
       p.table[i] = static_cast<uint8_t>(table[i] + 128);
     }
-    add_step(tier_.lookup, plan_.keep(p), node.record, node.name);
+    Step &step = add_step(tier_.lookup, plan_.keep(p), node.record, node.name, row_cycles(p.rows, p.row_elements, 64.0));
+    cut_rows(step, p, 1, {p.in_row_bytes, p.out_row_bytes, 0, 0});
     use(0, node.in_version[0], in.offset(0, 0));
     use(1, node.out_version, out.offset(0, 0));
+    repeat_step();
   }
 
   // --- the arena ---------------------------------------------------------------------------------------------------
   static size_t rounded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-  // Bytes of a padded layout that no producer writes.
+  // Bytes of all samples of a version.
+  size_t bytes_of(size_t v) const { return versions_[v].placed ? 0 : rounded(versions_[v].layout.bytes()) * static_cast<size_t>(samples_); }
+
+  // Bytes of a padded layout that no producer writes, in each sample.
+  std::vector<Fill> borders(int v) const {
+    std::vector<Fill> all;
+    const std::vector<Fill> first = border(layout_of(v));
+    for (int n = 0; n < samples_; n++) {
+      for (Fill f : first) {
+        f.offset += static_cast<size_t>(n) * stride(v);
+        all.push_back(f);
+      }
+    }
+    return all;
+  }
   static std::vector<Fill> border(const Layout &l) {
     std::vector<uint8_t> written(l.bytes(), 0);
     const auto pixel = static_cast<size_t>(l.pitch * l.element());
@@ -787,10 +851,10 @@ class Planner {
 
   void place() {
     size_t total = 0;
-    for (const Version &v : versions_) {
-      total += v.placed ? 0 : rounded(v.layout.bytes());
+    for (size_t v = 0; v < versions_.size(); v++) {
+      total += bytes_of(v);
     }
-    const bool resident = tracing_ || total <= resident_bytes;
+    const bool resident = tracing_ || total <= resident_bytes_;
     for (size_t v = 0; v < versions_.size() && !resident; v++) {
       if (versions_[v].layout.has_padding() && versions_[v].first_step >= 0) {
         insert_fill(static_cast<int>(v));
@@ -798,13 +862,14 @@ class Planner {
     }
     if (resident) {
       size_t at = 0;
-      for (Version &v : versions_) {
+      for (size_t i = 0; i < versions_.size(); i++) {
+        Version &v = versions_[i];
         if (!v.placed) {
           v.operand = {0, at};
-          at += rounded(v.layout.bytes());
+          at += bytes_of(i);
         }
         if (v.layout.has_padding()) {
-          for (Fill f : border(v.layout)) {
+          for (Fill f : borders(static_cast<int>(i))) {
             f.offset += v.operand.offset;
             plan_.fills.push_back(f);
           }
@@ -828,11 +893,12 @@ class Planner {
 
   void insert_fill(int v) {
     Filling filling;
-    filling.fills = border(layout_of(v));
+    filling.fills = borders(v);
     Step step;
     step.run = &run_filling;
     step.params = plan_.keep(std::move(filling));
     step.name = "border";
+    step.cycles = 20.0 * static_cast<double>(static_cast<const Filling *>(step.params)->fills.size());
     const int at = versions_[static_cast<size_t>(v)].first_step;
     plan_.steps.insert(plan_.steps.begin() + at, step);
     uses_.insert(uses_.begin() + at, {{0, v, 0}});
@@ -861,12 +927,12 @@ class Planner {
       for (const size_t j : done) {
         const Version &o = versions_[j];
         if (o.first_step <= v.last_step && v.first_step <= o.last_step) {
-          taken.push_back({o.operand.offset, o.operand.offset + rounded(o.layout.bytes())});
+          taken.push_back({o.operand.offset, o.operand.offset + bytes_of(j)});
         }
       }
       std::sort(taken.begin(), taken.end());
       size_t at = 0;
-      const size_t bytes = rounded(v.layout.bytes());
+      const size_t bytes = bytes_of(i);
       for (const auto &t : taken) {
         if (at + bytes <= t.first) {
           break;
@@ -886,6 +952,8 @@ class Planner {
   const Model &model_;
   const edgec_host_tier &tier_;
   const bool tracing_;
+  const int samples_;
+  const size_t resident_bytes_;
   std::vector<Node> nodes_;
   std::vector<Version> versions_;
   std::vector<std::pair<int, int>> extra_outputs_, traced_;
@@ -895,6 +963,8 @@ class Planner {
 
 }  // namespace
 
-Plan plan_tier(const Model &model, const edgec_host_tier &tier, bool tracing) { return Planner(model, tier, tracing).plan(); }
+Plan plan_tier(const Model &model, const edgec_host_tier &tier, bool tracing, int samples, size_t resident) {
+  return Planner(model, tier, tracing, samples, resident).plan();
+}
 
 }  // namespace edgec
