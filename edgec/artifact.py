@@ -98,11 +98,12 @@ class Artifact:
         return run.on_host(self, x)
 
     def _as_bytes(self, out: Any) -> Any:
-        """`out` as the engine takes it: int8 itself, or the bytes of an int32 array where the output holds indices."""
+        """`out` as the engine takes it: int8 itself, or the bytes of a wider array."""
         if self.program.tensors[self.program.outputs[0].tensor].dtype == "int8":
             return out
-        if not isinstance(out, np.ndarray) or out.dtype != np.int32 or not out.flags.c_contiguous:
-            raise TypeError("the output holds indices: a C-contiguous int32 array is needed")
+        wanted = self.program.tensors[self.program.outputs[0].tensor].dtype
+        if not isinstance(out, np.ndarray) or out.dtype != wanted or not out.flags.c_contiguous:
+            raise TypeError(f"the output is {wanted}: a C-contiguous array of that is needed")
         return out.reshape(-1).view(np.int8)
 
     @cached_property

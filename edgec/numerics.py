@@ -43,31 +43,32 @@ def multipliers(scales: np.ndarray, shift: int = 0) -> np.ndarray:
     return m.astype(np.int32)
 
 
-def requantize(acc: np.ndarray, multiplier: np.ndarray, zero_point: int, low: int, high: int, shift: int = 0) -> np.ndarray:
+def requantize(acc: np.ndarray, multiplier: np.ndarray, zero_point: int, low: int, high: int, shift: int = 0, bits: int = 8) -> np.ndarray:
     """clamp((acc·M + z·2^32 + 2^31) >> 32), after acc is saturated to 32 − shift bits and shifted left.
 
     Args:
         acc: integer array, channels last; each value fits int32.
         multiplier: int array broadcastable to acc (one a channel, or one).
         zero_point: of the output; low, high: clamp bounds, which carry the fused activation.
-        shift: k of the layer (0 unless a real factor is ≥ one half).
+        shift: k of the layer (0 unless a real factor is ≥ one half); bits: of the output, 8 or 16.
 
-    Returns: int8 array of acc's shape.
+    Returns: int8 or int16 array of acc's shape.
     """
     a = np.asarray(acc, np.int64)
     if shift:
         a = np.clip(a, -(2 ** (31 - shift)), 2 ** (31 - shift) - 1) << shift
     y = (a * np.asarray(multiplier, np.int64) + (zero_point * 2**32 + 2**31)) >> 32
-    return np.clip(y, low, high).astype(np.int8)
+    return np.clip(y, low, high).astype(np.int8 if bits == 8 else np.int16)
 
 
-def quantize(x: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
-    """Float to int8 as ONNX QuantizeLinear does it: rint(x / s) + z in float32, saturated. NaN is an error."""
+def quantize(x: np.ndarray, scale: float, zero_point: int, bits: int = 8) -> np.ndarray:
+    """Float to int8 (int16 for bits 16) as ONNX QuantizeLinear does it: rint(x / s) + z in float32, saturated. NaN is an error."""
     x = np.asarray(x, np.float32)
     if np.isnan(x).any():
         raise ValueError("NaN has no int8 value")
     with np.errstate(over="ignore"):
-        return np.clip(np.rint(x / np.float32(scale)) + np.float32(zero_point), INT8_MIN, INT8_MAX).astype(np.int8)
+        q = np.rint(x / np.float32(scale)) + np.float32(zero_point)
+    return np.clip(q, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1).astype(np.int8 if bits == 8 else np.int16)
 
 
 def dequantize(q: np.ndarray, scale: float, zero_point: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from edgec import numerics
 from edgec.errors import DataError, MismatchError
 from edgec.ir import interp
-from edgec.ir.core import DTYPES, Port, Tensor
+from edgec.ir.core import DTYPE_BITS, DTYPES, Port, Tensor
 
 if TYPE_CHECKING:
     from edgec.artifact import Artifact
@@ -187,21 +187,22 @@ def rows_of(artifact: Artifact, x: Any) -> tuple[Rows, _Kind]:
     rows, kinds = {}, []
     for port in ports:
         array = np.asarray(x[port.name])
-        form = _form(array, port)
-        quantized = array.dtype == np.int8
+        form = _form(array, port, artifact)
+        quantized = array.dtype == DTYPES[artifact.program.tensors[port.tensor].dtype]
         kinds.append(_Kind(quantized, form))
         values = array if quantized else _quantize(artifact, array, port)
-        rows[port.name] = _physical(values.reshape(-1, *port.shape), port)
+        rows[port.name] = _in_bytes(_physical(values.reshape(-1, *port.shape), port))
     if len({(k.quantized, k.form, len(r)) for k, r in zip(kinds, rows.values(), strict=True)}) != 1:
         raise _bad("inputs of different kinds", "all must be float or all int8, and all of one batch size", "x", "convert them to one kind")
     return rows, kinds[0]
 
 
-def _form(array: np.ndarray, port: Port) -> str:
+def _form(array: np.ndarray, port: Port, artifact: Artifact) -> str:
     shape = port.shape
     batched = shape[:1] == (1,)
-    if array.dtype.kind not in "fiu" or array.dtype.kind == "i" and array.dtype != np.int8:
-        raise _bad(f"input {port.name!r} has dtype {array.dtype}", "inputs are float (quantized here) or int8 (already quantized)", f"x, input {port.name!r}", "convert with .astype(np.float32)")
+    stored = artifact.program.tensors[port.tensor].dtype
+    if array.dtype.kind not in "fiu" or array.dtype.kind == "i" and array.dtype != DTYPES[stored]:
+        raise _bad(f"input {port.name!r} has dtype {array.dtype}", f"inputs are float (quantized here) or {stored} (already quantized)", f"x, input {port.name!r}", "convert with .astype(np.float32)")
     if array.shape == shape:
         return "sample"
     if batched and array.shape == shape[1:]:
@@ -219,7 +220,7 @@ def _form(array: np.ndarray, port: Port) -> str:
 def _quantize(artifact: Artifact, array: np.ndarray, port: Port) -> np.ndarray:
     t = artifact.program.tensors[port.tensor]
     try:
-        return numerics.quantize(array, t.scale, t.zero_point)
+        return numerics.quantize(array, t.scale, t.zero_point, DTYPE_BITS[t.dtype])
     except ValueError:
         index = tuple(int(i) for i in np.argwhere(np.isnan(array))[0])
         raise _bad(f"input {port.name!r} holds NaN", f"first at index {index}", f"x, input {port.name!r}", "repair the input: NaN has no int8 value") from None
@@ -230,6 +231,11 @@ def _physical(values: np.ndarray, port: Port) -> np.ndarray:
     if port.order is not None:
         values = values.transpose(0, *(a + 1 for a in port.order))
     return np.ascontiguousarray(values).reshape(len(values), -1)
+
+
+def _in_bytes(rows: np.ndarray) -> np.ndarray:
+    """Rows of int8 as they are, of int16 as their bytes, little-endian."""
+    return rows if rows.dtype == np.int8 else rows.astype("<i2").view(np.int8)
 
 
 def _logical(rows: np.ndarray, port: Port, shape: tuple[int, ...]) -> np.ndarray:
@@ -252,7 +258,7 @@ def _port(ports: tuple[Port, ...], name: str | None) -> Port:
 def quantize_port(artifact: Artifact, x: Any, name: str | None) -> np.ndarray:
     port = _port(artifact.program.inputs, name)
     array = np.asarray(x)
-    _form(array, port)
+    _form(array, port, artifact)
     return _quantize(artifact, array, port)
 
 
@@ -267,7 +273,7 @@ def typed(rows: np.ndarray, dtype: str) -> np.ndarray:
 
 def real(values: np.ndarray, tensor: Tensor) -> np.ndarray:
     """What the elements of a tensor mean to the model's user: float32, or indices, which ONNX has as int64."""
-    return numerics.dequantize(values, tensor.scale, tensor.zero_point) if tensor.dtype == "int8" else values.astype(np.int64)
+    return numerics.dequantize(values, tensor.scale, tensor.zero_point) if tensor.dtype != "int32" else values.astype(np.int64)
 
 
 def self_test(artifact: Artifact) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -52,7 +52,7 @@ def chains() -> list[Program]:
 
 def inputs_of(program: Program) -> np.ndarray:
     """int8 [4, bytes of all inputs]: random, all least, all most, random."""
-    size = sum(program.tensors[p.tensor].size for p in program.inputs)
+    size = sum(program.tensors[p.tensor].nbytes for p in program.inputs)
     rng = np.random.default_rng(11)
     return np.stack([rng.integers(-128, 128, size), np.full(size, -128), np.full(size, 127), rng.integers(-128, 128, size)]).astype(np.int8)
 

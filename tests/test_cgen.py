@@ -63,7 +63,7 @@ def generated(program: Program, prefix: str, target: str = "generic-c") -> dict[
 def vectors(program: Program, count: int) -> list[list[np.ndarray]]:
     """count samples, one flat int8 array a port: all-min, all-max, then random."""
     rng = np.random.default_rng(len(program.name))
-    sizes = [program.tensors[p.tensor].size for p in program.inputs]
+    sizes = [program.tensors[p.tensor].nbytes for p in program.inputs]
     samples = [[np.full(n, v, np.int8) for n in sizes] for v in (-128, 127)]
     return samples + [[rng.integers(-128, 128, n).astype(np.int8) for n in sizes] for _ in range(count - 2)]
 

@@ -111,7 +111,7 @@ assert agreement > 0.9 and np.allclose(y.max(1), 1, atol=0.01), agreement
 def check(program, kernels, plan, count):
     for seed in range(count):
         r = np.random.default_rng(seed)
-        values = {p.tensor: r.integers(-5, 6, program.tensors[p.tensor].size).astype(np.int8) for p in program.inputs}
+        values = {p.tensor: r.integers(-5, 6, program.tensors[p.tensor].nbytes).astype(np.int8) for p in program.inputs}
         got = native.run_in_arena(program, kernels, plan, values)
         for name, value in interp.run(program, values).items():
             assert (got[name] == value.reshape(-1)).all(), program.name

@@ -264,7 +264,7 @@ def test_instructions_of_the_core(needs_target, name):
     kernels = [select(op, target) for op in program.ops]
     memory = plan.make_plan(program, kernels)
     rng = np.random.default_rng(3)
-    rows = {p.name: rng.integers(-128, 128, (2, program.tensors[p.tensor].size)).astype(np.int8) for p in program.inputs}
+    rows = {p.name: rng.integers(-128, 128, (2, program.tensors[p.tensor].nbytes)).astype(np.int8) for p in program.inputs}
     rows = {name: np.concatenate([r, np.full_like(r[:1], -128), np.full_like(r[:1], 127)]) for name, r in rows.items()}
     got = device.run(encode(program, memory, kernels, target, {"target": name}), rows, target=target, measure=False).rows
     for i in range(4):

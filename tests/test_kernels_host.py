@@ -17,7 +17,7 @@ CASES = [program for operator in OPERATORS.values() for program in operator.case
 def inputs_of(program: Program, kind: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(11)
     fill = {"random": lambda n: rng.integers(-128, 128, n), "least": lambda n: np.full(n, -128), "most": lambda n: np.full(n, 127)}[kind]
-    return {port.tensor: fill(program.tensors[port.tensor].size).astype(np.int8) for port in program.inputs}
+    return {port.tensor: fill(program.tensors[port.tensor].nbytes).astype(np.int8) for port in program.inputs}
 
 
 def check(program: Program, tier: str, kind: str = "random") -> None:

@@ -40,13 +40,14 @@ typedef enum edgec_status {
 enum { EDGEC_ALIGNMENT = 16 }; /* of the artifact and of the arena, in bytes */
 
 /* One graph input or output. real = scale * (q - zero_point); scale is a float32 the runtime itself never touches.
- * Inputs are int8. An output is int8, or int32 where the model gives indices (ArgMax): then scale is 1 and zero_point 0. */
+ * Ports are int8, or int16 where the model was compiled so (then zero_point is 0), or int32 where an output gives indices
+ * (ArgMax; then scale is 1 and zero_point 0). Wide ones lie at multiples of 4 in the arena, little-endian. */
 typedef struct edgec_port {
   uint32_t offset; /* in the arena, bytes */
   uint32_t bytes;  /* of all elements */
   int32_t zero_point;
   uint32_t scale_bits;    /* IEEE-754 binary32 */
-  uint32_t element_bytes; /* 1: int8, 4: int32 */
+  uint32_t element_bytes; /* 1: int8, 2: int16, 4: int32 */
 } edgec_port;
 
 struct edgec_kernel; /* kernel.h */

@@ -140,8 +140,9 @@ static edgec_status check_program(edgec_model *model) {
     const uint32_t bytes = edgec_load_le32(at + 4);
     const uint32_t offset = edgec_load_le32(at);
     const uint32_t element = at[10];
-    const int is_index = element == 4u && i >= model->input_count && offset % 4u == 0u && bytes % 4u == 0u;
-    if (bytes == 0u || !is_inside(offset, bytes, model->arena_bytes) || (element != 1u && is_index == 0) || at[11] != 0u ||
+    const int is_known = element == 2u || (element == 4u && i >= model->input_count);
+    const int is_wide = is_known && offset % 4u == 0u && bytes % element == 0u;
+    if (bytes == 0u || !is_inside(offset, bytes, model->arena_bytes) || (element != 1u && is_wide == 0) || at[11] != 0u ||
         !edgec_within((int16_t)edgec_load_le16(at + 8), INT8_MIN, INT8_MAX)) {
       return EDGEC_ERROR_PROGRAM;
     }

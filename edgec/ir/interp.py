@@ -11,12 +11,14 @@ from edgec.ops import OPERATORS
 
 
 def steps(program: Program, inputs: Mapping[str, np.ndarray]) -> Iterator[tuple[Op, dict[str, np.ndarray]]]:
-    """Run op by op, yielding each op with its outputs: int8 in their physical shapes, int32 with a last axis of four bytes.
+    """Run op by op, yielding each op with its outputs: int8 in their physical shapes, wider ones with a last axis of an element's bytes.
 
     Args:
-        inputs: program tensor name → int8 array of that tensor's size.
+        inputs: program tensor name → int8 array of that tensor's bytes.
     """
-    values = {name: np.asarray(value, np.int8).reshape(program.tensors[name].shape) for name, value in inputs.items()}
+    values = {
+        name: np.asarray(value, np.int8).reshape(*program.tensors[name].shape, *_bytes(program.tensors[name])) for name, value in inputs.items()
+    }
     for op in program.ops:
         results = OPERATORS[op.opcode].golden(op, [values[t] for t in op.inputs], program.values(op))
         outputs = {t: _in_memory(r, program.tensors[t]) for t, r in zip(op.outputs, results, strict=True)}

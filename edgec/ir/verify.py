@@ -89,8 +89,8 @@ def _ports(kind: str, ports: tuple[Port, ...], program: Program) -> None:
         tensor = program.tensors.get(port.tensor)
         if tensor is None:
             raise _defect(where, f"its tensor {port.tensor} does not exist")
-        if kind == "input" and tensor.dtype != "int8":
-            raise _defect(where, f"an input is int8, not {tensor.dtype}")
+        if kind == "input" and tensor.dtype not in ("int8", "int16"):
+            raise _defect(where, f"an input is int8 or int16, not {tensor.dtype}")
         if math.prod(port.shape) != tensor.size:
             raise _defect(where, f"shape {port.shape} has another size than its tensor's {tensor.shape}")
         if port.order is not None:
@@ -127,8 +127,9 @@ def _operator(program: Program, op: Op, written: set[str]) -> None:
     dtypes = operator.constant_dtypes(op)
     if tuple(c.dtype for c in constants) != tuple(dtypes):
         raise _error(program, op, f"constants of {[c.dtype for c in constants]}; it takes {list(zip(operator.roles, dtypes, strict=True))}")
-    if any(program.tensors[t].dtype != "int8" for t in op.inputs) or program.tensors[op.outputs[0]].dtype != operator.output_dtype:
-        raise _error(program, op, f"operators read int8, and this one gives {operator.output_dtype}")
+    taken, given = operator.input_dtypes(op), operator.output_dtype_of(op)
+    if tuple(program.tensors[t].dtype for t in op.inputs) != taken or program.tensors[op.outputs[0]].dtype != given:
+        raise _error(program, op, f"it reads {', '.join(taken)} and gives {given}")
     broken = operator.check(op, [program.tensors[t] for t in op.inputs], [program.tensors[t] for t in op.outputs], constants)
     if broken is not None:
         raise _error(program, op, broken)

@@ -17,6 +17,7 @@ from edgec.ops.resize import Resize
 from edgec.ops.softmax import Softmax
 from edgec.ops.table_pool import TablePool2d
 from edgec.ops.unary import Lookup
+from edgec.ops.wide import AddS16, AveragePool2dS16, Conv2dS16, RescaleS16
 
 OPERATORS: dict[str, Operator] = {
     op.opcode: op
@@ -24,6 +25,7 @@ OPERATORS: dict[str, Operator] = {
         Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose(),
         StridedCopy(), Concat(), Pad(), Gather(), ConstantTensor(), Mul(), Minimum(), Maximum(), Resize(), ConvTranspose2d(),
         ArgMax(), TablePool2d(), Div(),
+        Conv2dS16(), AveragePool2dS16(), AddS16(), RescaleS16(),
     )  # fmt: skip
 }
 BY_CODE: dict[int, Operator] = {op.code: op for op in OPERATORS.values()}

@@ -51,10 +51,19 @@ class Operator:
     inplace = False
     """True when every kernel may write its output exactly over its first input."""
     output_dtype = "int8"
-    """dtype of its output; inputs are int8."""
+    """dtype of its output, where `output_dtype_of` does not say otherwise."""
+
+    def input_dtypes(self, op: Op) -> tuple[str, ...]:
+        """The dtypes of op's inputs, in order."""
+        return ("int8",) * self.arity
+
+    def output_dtype_of(self, op: Op) -> str:
+        """The dtype of op's output."""
+        return self.output_dtype
 
     def golden(self, op: Op, inputs: Sequence[np.ndarray], constants: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The specification: int8 arrays in, arrays of `output_dtype` out (flat order as in memory; shapes of the tensors)."""
+        """The specification: int8 arrays in (tensors of wider dtypes as their bytes), arrays of the output's dtype out (flat order as
+        in memory; shapes of the tensors)."""
         raise NotImplementedError
 
     def check(self, op: Op, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant]) -> str | None:

@@ -119,24 +119,30 @@ def window_attributes(ctx, node, in_shape: Sequence[int], out_shape: Sequence[in
     return attrs
 
 
+def check_window(a, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant], weight_shape: tuple[int, ...]) -> str | None:
+    """What is wrong with the sizes, the padding or the zero_points of a convolution, or None."""
+    if min(a[k] for k in GEOMETRY if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
+        return "sizes, strides and dilations must be positive and padding not negative"
+    if inputs[0].size != a["in_h"] * a["in_w"] * a["in_c"] or outputs[0].size != a["out_h"] * a["out_w"] * a["out_c"]:
+        return "input or output size does not follow from the attributes"
+    for pad, size, kernel, dilation in (("pad_top", "in_h", "kernel_h", "dilation_h"), ("pad_left", "in_w", "kernel_w", "dilation_w")):
+        if a[pad] > (a[kernel] - 1) * a[dilation]:
+            return f"{pad} is beyond the reach of the kernel"
+        out, stride = a["out" + size[2:]], a["stride" + size[2:]]
+        if (out - 1) * stride - a[pad] >= a[size]:
+            return f"the last window along {size[3:]} lies wholly in the padding"
+    if inputs[0].zero_point != a["in_zero_point"] or outputs[0].zero_point != a["out_zero_point"]:
+        return "zero_point of the attributes and of the tensors differ"
+    if [c.data.shape for c in constants] != [weight_shape, (a["out_c"],), (a["out_c"],)]:
+        return "shape of weights, bias or multiplier does not follow from the attributes"
+    return None
+
+
 class _Windowed(Weighted):
     def check(self, op: Op, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant]) -> str | None:
         a = op.attrs
-        if min(a[k] for k in GEOMETRY if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
-            return "sizes, strides and dilations must be positive and padding not negative"
-        if inputs[0].size != a["in_h"] * a["in_w"] * a["in_c"] or outputs[0].size != a["out_h"] * a["out_w"] * a["out_c"]:
-            return "input or output size does not follow from the attributes"
-        for pad, size, kernel, dilation in (("pad_top", "in_h", "kernel_h", "dilation_h"), ("pad_left", "in_w", "kernel_w", "dilation_w")):
-            if a[pad] > (a[kernel] - 1) * a[dilation]:
-                return f"{pad} is beyond the reach of the kernel"
-            out, stride = a["out" + size[2:]], a["stride" + size[2:]]
-            if (out - 1) * stride - a[pad] >= a[size]:
-                return f"the last window along {size[3:]} lies wholly in the padding"
-        if inputs[0].zero_point != a["in_zero_point"] or outputs[0].zero_point != a["out_zero_point"]:
-            return "zero_point of the attributes and of the tensors differ"
-        if [c.data.shape for c in constants] != [self.weight_shape(a), (a["out_c"],), (a["out_c"],)]:
-            return "shape of weights, bias or multiplier does not follow from the attributes"
-        return weights.check_weight_bits(a) or check_epilogue(a)
+        broken = check_window(a, inputs, outputs, constants, self.weight_shape(a))
+        return broken or weights.check_weight_bits(a) or check_epilogue(a)
 
     def weight_shape(self, a) -> tuple[int, ...]:
         raise NotImplementedError

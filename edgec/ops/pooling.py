@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -39,17 +39,40 @@ def taps(x: np.ndarray, a: Mapping[str, int], outside: int) -> Iterator[np.ndarr
         yield x[i : i + rows : a["stride_h"], j : j + cols : a["stride_w"]]
 
 
+def check_pool_window(a: Mapping[str, int], inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> str | None:
+    """What is wrong with the sizes or the padding of a pooling, or None."""
+    if min(a[k] for k in WINDOW if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
+        return "sizes and strides must be positive and padding not negative"
+    if inputs[0].size != a["in_h"] * a["in_w"] * a["channels"] or outputs[0].size != a["out_h"] * a["out_w"] * a["channels"]:
+        return "input or output size does not follow from the attributes"
+    for pad, kernel, out, stride, size in (("pad_top", "kernel_h", "out_h", "stride_h", "in_h"), ("pad_left", "kernel_w", "out_w", "stride_w", "in_w")):
+        if a[pad] >= a[kernel] or (a[out] - 1) * a[stride] - a[pad] >= a[size]:
+            return "a window lies wholly in the padding"
+    return None
+
+
+def window_sums(x: np.ndarray, a: Mapping[str, int]) -> np.ndarray:
+    """int64 sums of x [in_h, in_w, channels] over the taps of each window that lie inside: [out_h, out_w, channels]."""
+    acc = np.zeros((a["out_h"], a["out_w"], a["channels"]), np.int64)
+    if a["out_h"] * a["out_w"] >= a["kernel_h"] * a["kernel_w"]:
+        for tap in taps(x, a, 0):
+            acc += tap
+        return acc
+    top, bottom = taps_inside(a["out_h"], a["kernel_h"], a["stride_h"], a["pad_top"], a["in_h"])
+    left, right = taps_inside(a["out_w"], a["kernel_w"], a["stride_w"], a["pad_left"], a["in_w"])
+    for i, j in np.ndindex(a["out_h"], a["out_w"]):
+        acc[i, j] = x[top[i] : bottom[i], left[j] : right[j]].sum(axis=(0, 1))
+    return acc
+
+
+def window_counts(a: Mapping[str, int]) -> np.ndarray:
+    """Taps inside the input of each window: [out_h, out_w, 1]."""
+    return np.outer(*counts_inside(a))[:, :, None]
+
+
 class _Pool(Operator):
     def check(self, op, inputs, outputs, constants) -> str | None:
-        a = op.attrs
-        if min(a[k] for k in WINDOW if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
-            return "sizes and strides must be positive and padding not negative"
-        if inputs[0].size != a["in_h"] * a["in_w"] * a["channels"] or outputs[0].size != a["out_h"] * a["out_w"] * a["channels"]:
-            return "input or output size does not follow from the attributes"
-        for pad, kernel, out, stride, size in (("pad_top", "kernel_h", "out_h", "stride_h", "in_h"), ("pad_left", "kernel_w", "out_w", "stride_w", "in_w")):
-            if a[pad] >= a[kernel] or (a[out] - 1) * a[stride] - a[pad] >= a[size]:
-                return "a window lies wholly in the padding"
-        return None
+        return check_pool_window(op.attrs, inputs, outputs)
 
     def distance(self, op: Op, kernel: str) -> int | None:
         if not kernel.endswith(("__ref", "__mve", "__dsp")):
@@ -196,16 +219,7 @@ class AveragePool2d(_Pool):
     def golden(self, op, inputs, constants):
         a: Mapping[str, int] = op.attrs
         x = np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["channels"]).astype(np.int64) - a["in_zero_point"]
-        top, bottom = taps_inside(a["out_h"], a["kernel_h"], a["stride_h"], a["pad_top"], a["in_h"])
-        left, right = taps_inside(a["out_w"], a["kernel_w"], a["stride_w"], a["pad_left"], a["in_w"])
-        acc = np.zeros((a["out_h"], a["out_w"], a["channels"]), np.int64)
-        if a["out_h"] * a["out_w"] < a["kernel_h"] * a["kernel_w"]:
-            for i, j in np.ndindex(a["out_h"], a["out_w"]):
-                acc[i, j] = x[top[i] : bottom[i], left[j] : right[j]].sum(axis=(0, 1))
-        else:
-            for tap in taps(x, a, 0):
-                acc += tap
-        count = np.outer(bottom - top, right - left)[:, :, None]
+        acc, count = window_sums(x, a), window_counts(a)
         multiplier = constants[0][count - 1] if a["multipliers"] > 1 else constants[0][0]
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 

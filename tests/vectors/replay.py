@@ -44,7 +44,7 @@ def _vector(v: dict) -> Vector:
     op = Op(v["opcode"], name, tuple(t.name for t in inputs), (output.name,), tuple(c.name for c in values), v["attrs"])
     ports = tuple(tuple(Port(t.name, t.name, t.shape) for t in side) for side in (inputs, [output]))
     program = Program(name, {t.name: t for t in tensors}, {c.name: c for c in values}, (op,), *ports)
-    data = {t.name: np.array(x["data"], np.int8).reshape(t.shape) for t, x in zip(inputs, v["inputs"], strict=True)}
+    data = {t.name: np.array(x["data"], np.dtype(DTYPES[t.dtype]).newbyteorder("<")).view(np.int8) for t, x in zip(inputs, v["inputs"], strict=True)}
     expected = np.array(v["output"]["data"], np.dtype(DTYPES[output.dtype]).newbyteorder("<"))
     return Vector(program, data, expected.view(np.int8))
 
