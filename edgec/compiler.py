@@ -108,8 +108,9 @@ def compile(
     elif passes or budget is not None:
         raise _already_quantized("passes" if passes else "budget")
     if reports:
-        *facts["compression"], facts["quantization"] = reports
-        facts["calibration"] = "synthetic" if facts["quantization"]["synthetic"] else "data"
+        facts["compression"] = [r for r in reports if "rungs" not in r]
+        facts["quantization"] = next((r for r in reports if "rungs" in r), None)
+        facts["calibration"] = "synthetic" if any(r.get("synthetic") for r in reports) else "data"
     report("lower", 0.0)
     program = lower.lower(onnx_model)
     verify(program)

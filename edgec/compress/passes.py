@@ -66,6 +66,8 @@ class Pass:
     """Base of the passes. data: samples as `edgec.compile` takes calibration; None takes those given to compile."""
 
     name = ""
+    takes_quantized = False
+    """Whether a QDQ model may be given to it too."""
 
     def __init__(self, data: Any = None) -> None:
         self.data = data
@@ -148,10 +150,12 @@ class Distill(Pass):
     """Training against the float teacher on unlabelled samples, with torch (`pip install edgec[distill]`).
 
     teacher: the model to imitate, as compile takes it; None takes the one that the row of passes began with.
+    A quantized model, or one that the option `quantize` makes so, is trained in its own integer arithmetic.
     Options by name: see `edgec.compress.distillation.distill`.
     """
 
     name = "Distill"
+    takes_quantized = True
 
     def __init__(self, data: Any = None, *, teacher: Any = None, **options: Any) -> None:
         super().__init__(data)
@@ -192,12 +196,12 @@ def _run(model: ir.Model, passes: Sequence[Pass], context: Context, before: Sequ
     for step in passes:
         if not isinstance(step, Pass):
             raise UsageError(f"{step!r} is not a pass", where="passes", why="passes are objects such as edgec.Prune(macs=0.66)", fix="make one, with its options")
-        if importer.is_quantized(model):
+        if importer.is_quantized(model) and not step.takes_quantized:
             raise UsageError(
                 f"{step.name} needs a float model",
                 where=f"passes, {step!r}",
                 why="the model is quantized already",
-                fix="order them Prune, Distill, Quantize, and start from the float model",
+                fix="order them Prune, Distill, Quantize (and Distill once more, in integers), and start from the float model",
             )
         model, report = step.apply(model, context)
         reports.append({"pass": step.name, **report})
