@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from edgec.compress.distillation.samples import SampleStore
 from edgec.compress.distillation.students import Student, student_of
 from edgec.compress.distillation.training import MEASURED, Budget, Training, digest
 from edgec.compress.report import sqnr_db
+from edgec.data import Samples
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
 
@@ -29,7 +30,7 @@ RATES = {False: 0.004, True: 0.001}
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-CALIBRATED = 512
+CALIBRATED = 1024
 """Samples that calibrate a float student which is to be quantized."""
 
 
@@ -151,13 +152,13 @@ def _check_pair(student: ir.Model, teacher: ir.Model) -> None:
 
 
 def _quantized(model: ir.Model, samples: SampleStore, options: Any, progress: Callable[[str, float], None] | None) -> ir.Model:
-    """The float student as QDQ model, calibrated on samples that are trained on."""
-    from edgec.compress import Options as QuantizeOptions
-    from edgec.compress import quantize_model
+    """The float student as QDQ model, calibrated on the first samples of all parts, which quantize keeps apart by the same hash."""
+    from edgec.compress import options_by_name, quantize_model
 
-    chosen_options = options if isinstance(options, QuantizeOptions) else QuantizeOptions(**dict(options))
-    calibration = samples.rows(samples.train[:CALIBRATED])
-    quantized, _ = quantize_model(model, {name: a.reshape(-1, *a.shape[2:]) if a.shape[1] == 1 else a for name, a in calibration.items()}, options=chosen_options, progress=progress)
+    calibration = Samples(
+        lambda: ({name: rows[0] for name, rows in samples.rows([i]).items()} for i in range(min(samples.count, CALIBRATED))), samples.shapes
+    )
+    quantized, _ = quantize_model(model, calibration, options=options_by_name(options) if isinstance(options, Mapping) else options, progress=progress)
     return importer.fold(quantized)
 
 
