@@ -107,8 +107,8 @@ REFUSED = {
     "roi": ([node("Resize", ["x", "roi", "s"], ["y"], mode="linear", coordinate_transformation_mode="tf_crop_and_resize")], {"s": np.array([1, 1, 2, 2], np.float32), "roi": np.array([0, 0, 0, 0, 1, 1, 1, 1], np.float32)}, "half_pixel"),
     "matmul_of_activations": ([node("Transpose", ["x"], ["t"], perm=[0, 1, 3, 2]), node("MatMul", ["x", "t"], ["y"])], {}, "constant W"),
     "einsum": ([node("Einsum", ["x"], ["y"], equation="nchw->nhwc")], {}, "Einsum"),
-    "lp_pool": ([node("LpPool", ["x"], ["y"], kernel_shape=[2, 2])], {}, "LpPool"),
-    "average_pool_dilated": ([node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 2])], {}, "dilated only for MaxPool"),
+    "lp_pool": ([node("LpPool", ["x"], ["y"], kernel_shape=[2, 2], p=9)], {}, "count as nothing"),
+    "average_pool_dilated": ([node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], dilations=[2, 2], pads=[1, 1, 1, 1])], {}, "count_include_pad"),
 }  # fmt: skip
 
 
