@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.pruning.gradient import NoGradient
 from edgec.compress.pruning.groups import Group, prunable, rank
 from edgec.compress.pruning.reconstruct import Effort, reconstruct
 from edgec.compress.pruning.reference import Reference, ask, judged_values
+from edgec.compress.pruning.refine import refine
 from edgec.compress.pruning.samples import Parts
 from edgec.compress.pruning.segment import Segment, runs_in_batches
 from edgec.compress.pruning.sites import find_sites
@@ -62,24 +65,44 @@ class Pruner:
         answers = reconstruct(model, self.sites, kept, self.reference, effort, changed)
         return self.reference.loss(answers, slice(self.reference.fitted, None))
 
-    def final(self, widths: tuple[int, ...], effort: Effort) -> ir.Model:
-        """The network with these widths, fitted to all samples that do not report."""
+    def final(self, widths: tuple[int, ...], effort: Effort, steps: int, progress: Callable[[float], None]) -> tuple[ir.Model, str]:
+        """(the network with these widths, fitted to all samples that do not report; what came of its refinement in `steps` steps)."""
         model, kept, changed = self.build(widths)
-        if changed:
-            fit, select = self.parts.arrays[FIT], self.parts.arrays[SELECT]
-            fit = fit if self.parts.degraded else {name: np.concatenate([fit[name], select[name]]) for name in fit}
-            reference = self._ask(fit, {name: array[:0] for name, array in fit.items()}, FINAL_ROWS)
-            reconstruct(model, self.sites, kept, reference, effort, changed)
-        return model
+        if not changed:
+            return model, "nothing was pruned"
+        fit, select = self.parts.arrays[FIT], self.parts.arrays[SELECT]
+        fit = fit if self.parts.degraded else {name: np.concatenate([fit[name], select[name]]) for name in fit}
+        reference = self._ask(fit, {name: array[:0] for name, array in fit.items()}, FINAL_ROWS)
+        reconstruct(model, self.sites, kept, reference, effort, changed)
+        return self._refined(model, kept, fit, steps, progress) if steps else (model, "not asked for")
+
+    def _refined(
+        self, model: ir.Model, kept: list[np.ndarray], fit: dict[str, np.ndarray], steps: int, progress: Callable[[float], None]
+    ) -> tuple[ir.Model, str]:
+        """The better of model and its refinement, judged on every eighth sample, which the refinement does not see."""
+        held = np.arange(len(next(iter(fit.values())))) % 8 == 0
+        reference = self._ask({n: a[~held] for n, a in fit.items()}, {n: a[held] for n, a in fit.items()}, QUICK_ROWS)
+        copy = model.clone()
+        try:
+            refine(copy, self.model, self.sites, kept, reference, steps=steps, seed=self.seed, progress=progress)
+        except NoGradient as reason:
+            return model, f"left out: {reason}"
+        judged = slice(reference.fitted, None)
+        before, after = (reference.loss(self._answers(m, reference.samples), judged) for m in (model, copy))
+        text = f"{steps} steps: loss on held-out samples {before:.4f} before, {after:.4f} after"
+        return (copy, text) if after < before else (model, f"not kept, {text}")
+
+    def _answers(self, model: ir.Model, samples: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        judged = [v for v, _ in judged_values(model.graph)]
+        segment = Segment(list(model.graph), dict.fromkeys(judged), model.opset_imports.get("", 18), batched=self.batched)
+        found = segment({v: samples[v.name] for v in model.graph.inputs})
+        return [found[v] for v in judged]
 
     def judge(self, model: ir.Model) -> dict[str, Any]:
         """loss, agreement (None without classes) and SQNR of the judged values, on the report part."""
         samples = self.parts.arrays[REPORT]
         reference = ask(self.model, [], samples, 0, 0, batched=self.batched)
-        judged = [v for v, _ in judged_values(model.graph)]
-        segment = Segment(list(model.graph), judged, model.opset_imports.get("", 18), batched=self.batched)
-        found = segment({v: samples[v.name] for v in model.graph.inputs})
-        answers = [found[v] for v in judged]
+        answers = self._answers(model, samples)
         agreement = reference.agreement(answers)
         return {
             "loss": round(reference.loss(answers), 5),

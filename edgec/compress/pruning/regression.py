@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ROWS_AT_ONCE = 8192
+NOISE = 0.05
 
 
 @dataclass
@@ -53,10 +54,10 @@ def fit(x: np.ndarray, t: np.ndarray, shift: np.ndarray, start: np.ndarray, boun
 
     Args:
         x: float32 [groups, rows, entries]. t, shift: float32 [groups, rows, outputs]. start: float64 [groups, outputs, entries].
-        ridge: fraction of the mean of the covariance's diagonal.
+        ridge: fraction of the mean of the covariance's diagonal; NOISE · entries / rows is added to it, since few rows say little.
     """
     normal = Normal.of(x)
-    damping = ridge * np.maximum(np.trace(normal.covariance, axis1=1, axis2=2) / x.shape[2], 1e-30)[:, None, None]
+    damping = (ridge + NOISE * x.shape[2] / x.shape[1]) * np.maximum(np.trace(normal.covariance, axis1=1, axis2=2) / x.shape[2], 1e-30)[:, None, None]
     inverse = np.linalg.inv(normal.covariance + damping * np.eye(x.shape[2]))
     pull = damping * start.transpose(0, 2, 1)
 

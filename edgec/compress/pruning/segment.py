@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -17,6 +18,50 @@ Arrays = dict[ir.Value, np.ndarray]
 """Activations by value, float32 [samples, *the value's shape without its batch axis of 1]."""
 
 
+@dataclass
+class Copy:
+    """Nodes with values of their own: copies maps the old values to them; inputs are the old values that nobody of the nodes makes."""
+
+    copies: dict[ir.Value, ir.Value]
+    nodes: list[ir.Node]
+    initializers: list[ir.Value]
+    inputs: list[ir.Value]
+
+
+def copy_nodes(nodes: Sequence[ir.Node], *, batched: bool, free: Collection[ir.Value] = (), prefix: str = "") -> Copy:
+    """Copy nodes so that axis 0 may be of any size if batched. free: constants that become inputs. prefix: of all names."""
+    copies: dict[ir.Value, ir.Value] = {}
+    initializers, inputs, new = [], [], []
+
+    def initializer(array: np.ndarray) -> ir.Value:
+        copy = ir.Value(name=f"{prefix}c{len(initializers)}", shape=ir.Shape(array.shape))
+        copy.const_value = ir.Tensor(array, name=copy.name)
+        copy.type = ir.TensorType(copy.const_value.dtype)
+        initializers.append(copy)
+        return copy
+
+    def copy_of(node: ir.Node, index: int, value: ir.Value) -> ir.Value:
+        array = constant(value)
+        if batched and index == 1 and is_op(node, "Reshape") and array is not None and shape_of(node.outputs[0])[:1] == (1,):
+            return initializer(np.array([-1, *shape_of(node.outputs[0])[1:]]))  # the batch axis may be of any size
+        if value not in copies:
+            if array is not None and value not in free:
+                copies[value] = initializer(array)
+            else:
+                shape = shape_of(value) if array is None else array.shape
+                shape = ir.Shape(("N", *shape[1:]) if batched and array is None else shape)
+                copies[value] = ir.Value(name=f"{prefix}x{len(inputs)}", shape=shape, type=value.type or ir.TensorType(ir.DataType.FLOAT))
+                inputs.append(value)
+        return copies[value]
+
+    for node in nodes:
+        read = [None if v is None else copy_of(node, i, v) for i, v in enumerate(node.inputs)]
+        for value in node.outputs:
+            copies[value] = ir.Value(name=f"{prefix}y{len(copies)}", type=value.type or ir.TensorType(ir.DataType.FLOAT))
+        new.append(ir.Node(node.domain, node.op_type, read, node.attributes.values(), outputs=[copies[o] for o in node.outputs]))
+    return Copy(copies, new, initializers, inputs)
+
+
 class Segment:
     """Some nodes of a graph, in order, as a model that takes and gives the values at its edges.
 
@@ -26,38 +71,14 @@ class Segment:
     """
 
     def __init__(self, nodes: Sequence[ir.Node], wanted: Iterable[ir.Value], opset: int, *, batched: bool) -> None:
-        self.batched = batched
-        made = {o for n in nodes for o in n.outputs}
-        copies: dict[ir.Value, ir.Value] = {}
-        initializers, self.inputs = [], []
-        for node in nodes:
-            for value in node.inputs:
-                if value is None or value in made or value in copies:
-                    continue
-                array = constant(value)
-                copy = copies[value] = ir.Value(name=f"x{len(copies)}", type=value.type or ir.TensorType(ir.DataType.FLOAT))
-                if array is None:
-                    shape = shape_of(value)
-                    copy.shape = ir.Shape(("N", *shape[1:]) if batched else shape)
-                    self.inputs.append(value)
-                    continue
-                if batched and is_op(node, "Reshape") and node.inputs[1] is value and array.size and array[0] == 1 and (array > 0).all():
-                    array = np.array([-1, *array[1:]])  # the batch axis may be of any size
-                copy.const_value = ir.Tensor(array, name=copy.name)
-                copy.shape = ir.Shape(array.shape)
-                initializers.append(copy)
-        for value in made:
-            copies[value] = ir.Value(name=f"y{len(copies)}", type=value.type or ir.TensorType(ir.DataType.FLOAT))
-        nodes = [
-            ir.Node(n.domain, n.op_type, [None if v is None else copies[v] for v in n.inputs], n.attributes.values(), outputs=[copies[o] for o in n.outputs])
-            for n in nodes
-        ]
-        self.outputs = list(wanted)
+        self.batched, self.outputs = batched, list(wanted)
+        copy = copy_nodes(nodes, batched=batched)
+        self.inputs = copy.inputs
         graph = ir.Graph(
-            [copies[v] for v in self.inputs], [copies[v] for v in self.outputs],
-            nodes=nodes, initializers=initializers, opset_imports={"": opset}, name="segment",
+            [copy.copies[v] for v in self.inputs], [copy.copies[v] for v in self.outputs],
+            nodes=copy.nodes, initializers=copy.initializers, opset_imports={"": opset}, name="segment",
         )  # fmt: skip
-        self.feeds = [copies[v].name for v in self.inputs]
+        self.feeds = [copy.copies[v].name for v in self.inputs]
         self.session = make_session(ir.Model(graph, ir_version=10))
 
     def __call__(self, arrays: Mapping[ir.Value, np.ndarray]) -> Arrays:
