@@ -15,7 +15,7 @@ from edgec.emit import artifact as format_
 from edgec.emit.kernels import Kernel
 from edgec.errors import ArtifactError, DataError, UsageError
 from edgec.files import write_file
-from edgec.ir.core import Program
+from edgec.ir.core import Port, Program
 from edgec.plan import Plan
 
 
@@ -70,8 +70,8 @@ class Artifact:
             x: float or int8: one sample (with or without the batch axis) or a batch [N, …]; a dict name → array for several
                 inputs. Floats are quantized, and the outputs dequantized to float32; int8 in gives int8 out. Outputs that
                 are indices (ArgMax) are int64 with floats, as in ONNX, and int32 with int8.
-            out: int8 (for indices int32) buffer of the output's shape, C-contiguous; with x int8, one input and one output: no
-                copy is made.
+            out: int8 (for indices int32) buffer of the output's shape, C-contiguous, in the order in memory (see
+                `report()["inputs"]`, layout); with x int8 likewise, one input and one output: no copy is made.
             on: "host" (this machine's kernels), "interpreter" (the specification), or "qemu" (the target's firmware, emulated).
             engine: with on="qemu": "runtime" runs the artifact, "c" the generated C.
 
@@ -83,10 +83,12 @@ class Artifact:
         """
         if out is not None:
             try:
-                self.host.run_buffers(x, self._as_bytes(out))
+                if self._reordered:
+                    self._require_memory_order(x, out)
+                self.host.run_buffers(self._as_bytes(x, self.program.inputs), self._as_bytes(out, self.program.outputs))
                 return out
             except (TypeError, ValueError) as error:
-                raise DataError("the prepared buffers do not fit", where="x, out", why=str(error), fix="pass C-contiguous int8 arrays (int32 for indices) of the sizes of input and output") from None
+                raise DataError("the prepared buffers do not fit", where="x, out", why=str(error), fix="pass C-contiguous arrays of the dtypes (int8, int16 or int32) and sizes of input and output") from None
         from edgec import run
 
         if on == "qemu":
@@ -97,14 +99,26 @@ class Artifact:
             raise UsageError(f"cannot run on {on!r}", where="on", why='it is "host", "interpreter" or "qemu"', fix="choose one of these")
         return run.on_host(self, x)
 
-    def _as_bytes(self, out: Any) -> Any:
-        """`out` as the engine takes it: int8 itself, or the bytes of a wider array."""
-        if self.program.tensors[self.program.outputs[0].tensor].dtype == "int8":
-            return out
-        wanted = self.program.tensors[self.program.outputs[0].tensor].dtype
-        if not isinstance(out, np.ndarray) or out.dtype != wanted or not out.flags.c_contiguous:
-            raise TypeError(f"the output is {wanted}: a C-contiguous array of that is needed")
-        return out.reshape(-1).view(np.int8)
+    @cached_property
+    def _reordered(self) -> bool:
+        return any(p.order is not None for p in (*self.program.inputs, *self.program.outputs))
+
+    def _require_memory_order(self, *arrays: Any) -> None:
+        """Prepared buffers of ports that lie in another order than the model's have that order's shape, or are flat."""
+        for array, port in zip(arrays, (self.program.inputs[0], self.program.outputs[0]), strict=True):
+            shape = self.program.tensors[port.tensor].shape
+            given = np.shape(array)
+            if port.order is not None and len(given) > 2 and given[-len(shape) + 1 :] != shape[1:]:
+                raise ValueError(f"{port.name} is given as {given}, but lies in memory as {shape}: axes {list(port.order)} of the model, outermost first")
+
+    def _as_bytes(self, array: Any, ports: tuple[Port, ...]) -> Any:
+        """A prepared buffer as the engine takes it: int8 itself, or the bytes of a wider array."""
+        wanted = self.program.tensors[ports[0].tensor].dtype
+        if wanted == "int8":
+            return array
+        if not isinstance(array, np.ndarray) or array.dtype != wanted or not array.flags.c_contiguous:
+            raise TypeError(f"{ports[0].name} is {wanted}: a C-contiguous array of that is needed")
+        return array.reshape(-1).view(np.int8)
 
     @cached_property
     def host(self) -> Any:

@@ -23,14 +23,19 @@ from edgec.ops.layout import ONNX_LAYOUT, Transpose
 from edgec.ops.pointwise import Region, find_regions
 from edgec.ops.unary import lower_table
 from edgec.ops.weights import INT4_MAX, INT4_MIN
+from edgec.ops.wide import rescale_attributes
 
 NAME_LENGTH = 40
 """Longest name of a tensor or operator, before a number that makes it unique."""
 
 
+WIDE = ("Conv", "Gemm", "MatMul", "Add", "Sub", "AveragePool", "GlobalAveragePool", "ReduceMean", QUANTIZE, DEQUANTIZE)
+"""ONNX operators that read and give activations of 16 bits; those that move no byte (ONNX_LAYOUT) pass them on."""
+
+
 @dataclass(frozen=True)
 class View:
-    """An int8 activation (or int32 indices) as ONNX sees it.
+    """An int8 or int16 activation (or int32 indices) as ONNX sees it.
 
     order[i] is the axis of `shape` that lies at physical position i, outermost first. flattened is set where a reshape was
     taken of bytes in another order than the ONNX one: the view before it, so that a dense layer can permute its weights.
@@ -69,6 +74,7 @@ class Result:
     zero_point: int
     clamp_min: int
     clamp_max: int
+    bits: int = 8
 
 
 class Lowering:
@@ -93,12 +99,19 @@ class Lowering:
         value = node.inputs[index]
         if value is not None and value.is_graph_input() and value not in self.views:
             self._open_input(value)
-        if value in self.views and self.views[value].tensor.dtype != "int8" and node.op_type not in ONNX_LAYOUT:
-            raise self._refuse_indices(node, value.name)
+        if value in self.views and node.op_type not in ONNX_LAYOUT:
+            self._require_readable(node, self.views[value])
         if value is None or value not in self.views:
             name = "missing" if value is None else value.name
             raise self.refuse(node, f"input {index} ({name}) is not a quantized activation", "it comes neither from DequantizeLinear nor from an operator on one", "quantize this tensor, or let edgec quantize the float model")
         return self.views[value]
+
+    def _require_readable(self, node: ir.Node, view: View) -> None:
+        """Refuses what node cannot read: indices, and 16 bits where its operator knows only 8."""
+        if view.tensor.dtype == "int32":
+            raise self._refuse_indices(node, view.tensor.name)
+        if view.tensor.dtype == "int16" and node.op_type not in WIDE:
+            raise self.refuse(node, f"{node.op_type} of 16 bits is not supported", f"{view.tensor.name} is int16, which {', '.join(WIDE[:8])} take", "quantize what it reads to 8 bits: QuantizeLinear and DequantizeLinear behind the 16-bit pair")
 
     def _refuse_indices(self, node: ir.Node, name: str | None) -> ModelError:
         fix = f'compile with outputs=["{name}"] (--cut-output {name}), and do what follows in the application'
@@ -124,7 +137,7 @@ class Lowering:
             self.views.update({value: wanted for value, other in self.views.items() if other.tensor.name == view.tensor.name})
             return wanted
         real = view.real_order
-        if view.tensor.dtype != "int8":
+        if view.tensor.dtype == "int32":
             raise self._refuse_indices(node, view.tensor.name)
         if len(real) > 4:
             raise self.refuse(node, "a transpose of more than four axes", f"axes of size > 1: {len(real)}", "reshape before the transpose so that neighbouring axes are one")
@@ -241,12 +254,14 @@ class Lowering:
         quantizers = [n for n in users if n.op_type == QUANTIZE]
         if not quantizers or len(quantizers) != len(users) or value.is_graph_output():
             raise self.refuse(node, "the output is not quantized", "it does not end in QuantizeLinear, and edgec never falls back to float", "quantize this tensor, or let edgec quantize the float model")
-        parameters = {self.quantization(n) for n in quantizers}
+        parameters = {(*self.quantization(n), self.bits(n)) for n in quantizers}
         if len(parameters) > 1:
-            raise self.refuse(node, "the output is quantized in two ways", f"scale and zero_point: {sorted(parameters)}", "use one QuantizeLinear for a tensor")
-        scale, zero_point = parameters.pop()
-        clamp = [int(np.clip(np.rint(b / scale) + zero_point, -128, 127)) for b in (low, high)]
-        return Result(value.name or node.name, value, dims(value), scale, zero_point, *clamp)
+            raise self.refuse(node, "the output is quantized in two ways", f"scale, zero_point and bits: {sorted(parameters)}", "use one QuantizeLinear for a tensor")
+        scale, zero_point, bits = parameters.pop()
+        if bits == 16 and node.op_type not in WIDE:
+            raise self.refuse(node, f"{node.op_type} to 16 bits is not supported", f"its QuantizeLinear gives int16, which {', '.join(WIDE[:8])} give", "quantize this tensor to 8 bits")
+        clamp = [int(np.clip(np.rint(b / scale) + zero_point, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)) for b in (low, high)]
+        return Result(value.name or node.name, value, dims(value), scale, zero_point, *clamp, bits)
 
     def clip_bounds(self, node: ir.Node) -> tuple[float, float]:
         bounds = [-np.inf, np.inf]
@@ -287,20 +302,28 @@ class Lowering:
         if scale is None or scale.size != 1 or zero is not None and stored is None:
             raise self.refuse(node, f"{node.op_type} is not per tensor", "activations need one constant scale and one constant zero_point", "quantize activations per tensor")
         kind = np.dtype(np.uint8) if stored is None else stored.numpy().dtype
-        if kind not in (np.int8, np.uint8):
-            raise self.refuse(node, f"{node.op_type} to {kind}", "activations are int8 or uint8", "quantize activations to 8 bits")
+        if kind not in (np.int8, np.uint8, np.int16):
+            raise self.refuse(node, f"{node.op_type} to {kind}", "activations are int8, uint8 or int16", "quantize activations to 8 bits")
         zero_point = 0 if stored is None else int(stored.numpy().reshape(()))
+        if kind == np.int16 and zero_point != 0:
+            raise self.refuse(node, f"{node.op_type} to int16 with a zero_point", f"it is {zero_point}; edgec's int16 activations have none", "quantize this tensor symmetrically")
         return float(scale.numpy().reshape(())), zero_point - 128 if kind == np.uint8 else zero_point
 
-    def tensor(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int) -> Tensor:
+    @staticmethod
+    def bits(node: ir.Node) -> int:
+        """Of what a QuantizeLinear gives or a DequantizeLinear takes: 8 or 16."""
+        stored = node.inputs[2].const_value if len(node.inputs) > 2 and node.inputs[2] is not None else None
+        return 16 if stored is not None and stored.numpy().dtype == np.int16 else 8
+
+    def tensor(self, name: str, shape: tuple[int, ...], scale: float, zero_point: int, dtype: str = "int8") -> Tensor:
         """A new program tensor; the name is shortened and made unique."""
         unique = _unique(name, self.tensors)
-        self.tensors[unique] = Tensor(unique, tuple(shape), "int8", scale, zero_point)
+        self.tensors[unique] = Tensor(unique, tuple(shape), dtype, scale, zero_point)
         return self.tensors[unique]
 
     def output(self, result: Result, order: Sequence[int]) -> Tensor:
         """The program tensor of a result whose bytes will lie in `order`; later nodes see it at once."""
-        tensor = self.tensor(result.name, tuple(result.shape[a] for a in order), result.scale, result.zero_point)
+        tensor = self.tensor(result.name, tuple(result.shape[a] for a in order), result.scale, result.zero_point, f"int{result.bits}")
         self.views[result.value] = View(tensor, result.shape, tuple(order))
         return tensor
 
@@ -328,6 +351,9 @@ class Lowering:
         """Append one operator; constants in order of its roles."""
         operator, unique = OPERATORS[opcode], _unique(name, {op.name for op in self.ops})
         op = Op(opcode, unique, tuple(t.name for t in inputs), (output.name,), tuple(f"{unique}.{role}" for role in operator.roles), attrs)
+        if "int16" in (output.dtype, *(t.dtype for t in inputs)) and (*operator.input_dtypes(op), operator.output_dtype_of(op)) != (*(t.dtype for t in inputs), output.dtype):
+            why = f"it becomes {opcode}, which reads {', '.join(operator.input_dtypes(op))} and gives {operator.output_dtype_of(op)}"
+            raise ModelError("an operator of 16 bits is not supported in this form", where=f"node {name}", why=why, fix="quantize what it reads and gives to 8 bits")
         for name, dtype, data in zip(op.constants, operator.constant_dtypes(op), constants, strict=True):
             self.constants[name] = Constant(name, data, dtype)
         self.ops.append(op)
@@ -358,14 +384,15 @@ class Lowering:
         last = region.nodes[-1]
         if region.source not in self.views:
             raise self.refuse(last, f"{region.source.name} is not a quantized activation", "the nodes before it do not come from DequantizeLinear", "quantize this tensor, or let edgec quantize the float model")
-        if self.views[region.source].tensor.dtype != "int8":
-            raise self._refuse_indices(last, region.source.name)
+        self._require_readable(last, self.views[region.source])
         lower_table(self, last, self.views[region.source], *region.functions(self.constant))
 
     def _quantize(self, node: ir.Node) -> None:
         scale, zero_point = self.quantization(node)
         view = self.activation(node, 0)
-        if (view.tensor.scale, view.tensor.zero_point) != (scale, zero_point):
+        if "int16" in (view.tensor.dtype, f"int{self.bits(node)}"):
+            view = self._rescale_wide(view, scale, zero_point, self.bits(node), node)
+        elif (view.tensor.scale, view.tensor.zero_point) != (scale, zero_point):
             view = self.rescale(view, scale, zero_point, node)
         self.views[node.outputs[0]] = view
 
@@ -379,7 +406,7 @@ class Lowering:
                 if use.node.op_type in (QUANTIZE, DEQUANTIZE):
                     scale, zero_point = self.quantization(use.node)
                     shape = dims(value)
-                    tensor = self.tensor(value.name or "input", shape, scale, zero_point)
+                    tensor = self.tensor(value.name or "input", shape, scale, zero_point, f"int{self.bits(use.node)}")
                     self.input_orders[tensor.name] = tuple(range(len(shape)))
                     self.views[value] = View(tensor, shape, tuple(range(len(shape))))
                     return
@@ -394,11 +421,21 @@ class Lowering:
         flattened = replace(view.flattened, tensor=tensor) if view.flattened else None
         return replace(view, tensor=tensor, flattened=flattened)
 
+    def _rescale_wide(self, view: View, scale: float, zero_point: int, bits: int, node: ir.Node) -> View:
+        """The same numbers with another scale, from or to 16 bits; the view itself where nothing changes."""
+        before = view.tensor
+        if (before.dtype, before.scale, before.zero_point) == (f"int{bits}", scale, zero_point):
+            return view
+        tensor = self.tensor(f"{before.name}.rescaled", before.shape, scale, zero_point, f"int{bits}")
+        self.emit("rescale_s16", f"{node.name}.rescale", [before], tensor, rescale_attributes(before, tensor))
+        flattened = replace(view.flattened, tensor=tensor) if view.flattened else None
+        return replace(view, tensor=tensor, flattened=flattened)
+
     def _dequantize(self, node: ir.Node) -> None:
         if node.inputs[0].const_value is not None:
             return  # a constant: read where it is used
         view = self.activation(node, 0)
-        if (view.tensor.scale, view.tensor.zero_point) != self.quantization(node):
+        if (view.tensor.scale, view.tensor.zero_point) != self.quantization(node) or view.tensor.dtype != f"int{self.bits(node)}":
             raise self.refuse(node, "DequantizeLinear differs from its QuantizeLinear", f"{self.quantization(node)} against {(view.tensor.scale, view.tensor.zero_point)}", "use the same scale and zero_point on both")
         self.views[node.outputs[0]] = view
 

@@ -210,6 +210,8 @@ class Conv2d(_Windowed):
         return bounds_of_dot(constants[0], constants[1])
 
     def lower(self, ctx, node) -> None:
+        from edgec.ops import wide  # which is built on this file
+
         view = ctx.activation(node, 0)
         spatial = len(view.shape) - 2
         stored = ctx.weights(node, 1)
@@ -228,6 +230,8 @@ class Conv2d(_Windowed):
         scale = np.broadcast_to(x.tensor.scale * stored.scale, (out_c,))
         bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, rows.astype(np.int64).sum(axis=1))
         factors = scale / y.scale
+        if wide.emit_layer(ctx, node, x.tensor, y, result, {k: attrs[k] for k in GEOMETRY} | {"groups": groups}, w, bias, factors):
+            return
         attrs["shift"] = numerics.layer_shift(factors)
         if groups == attrs["in_c"] and groups > 1:
             opcode, w = "depthwise_conv2d", np.moveaxis(w[..., 0], 0, 2)

@@ -10,7 +10,7 @@ from edgec import numerics
 from edgec.ir.core import Op, Program, Tensor
 from edgec.ops import packing_dsp, packing_mve, weights
 from edgec.ops.base import CANONICAL, bounds_of_dot, single
-from edgec.ops.conv import check_epilogue, epilogue, exact_matmul, random_weights
+from edgec.ops.conv import GEOMETRY, check_epilogue, epilogue, exact_matmul, random_weights
 from edgec.ops.layout import physical_positions
 from edgec.ops.weights import Weighted
 
@@ -70,6 +70,8 @@ class Dense(Weighted):
         return int(max(within.max(), after.max(), -a["rows"] * a["in_features"]))
 
     def lower(self, ctx, node) -> None:
+        from edgec.ops import wide  # which is built on conv.py and pooling.py
+
         if ctx.is_activation(node.inputs[1]) or ctx.is_activation(node.inputs[0]) is False and ctx.constant(node.inputs[0]) is not None:
             why = "edgec compiles X·W with an activation X and a constant W"
             raise ctx.refuse(node, f"{node.op_type} of these operands is not supported", why, "compile the part before it with outputs=[…], or write it as a dense layer")
@@ -93,9 +95,13 @@ class Dense(Weighted):
         scale = np.broadcast_to(x.tensor.scale * stored.scale, (w.shape[0],))
         bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, w.astype(np.int64).sum(axis=1))
         factors = scale / y.scale
+        rows = x.tensor.size // features
+        pixel = dict.fromkeys(GEOMETRY, 1) | {"in_h": rows, "out_h": rows, "in_c": features, "out_c": w.shape[0], "pad_top": 0, "pad_left": 0, "groups": 1}
+        if wide.emit_layer(ctx, node, x.tensor, y, result, pixel, w[:, None, None, :], bias, factors):
+            return
         shift = numerics.layer_shift(factors)
         bits = weights.bits_to_store(stored.bits, w, bias)
-        attrs = {"rows": x.tensor.size // features, "in_features": features, "out_features": w.shape[0], **epilogue(x, y, result), "shift": shift, "weight_bits": bits}
+        attrs = {"rows": rows, "in_features": features, "out_features": w.shape[0], **epilogue(x, y, result), "shift": shift, "weight_bits": bits}
         ctx.emit("dense", node.name, [x.tensor], y, attrs, [w, bias, numerics.multipliers(factors, shift)])
 
     def cases(self) -> Iterator[Program]:

@@ -52,6 +52,8 @@ class Add(Operator):
         return a["offset"] - reach, a["offset"] + reach
 
     def lower(self, ctx, node) -> None:
+        from edgec.ops import wide  # which is built on conv.py and pooling.py
+
         if lower_scalar(ctx, node):
             return
         a, b = operands(ctx, node)
@@ -60,6 +62,8 @@ class Add(Operator):
         a, b = (ctx.arrange(expand(ctx, node, v, result.shape), order, node) for v in (a, b))
         y = ctx.output(result, order)
         sign = -1.0 if node.op_type == "Sub" else 1.0
+        if wide.emit_add(ctx, node, a.tensor, b.tensor, y, result, sign):
+            return
         ma, mb, c, n, wide = numerics.add_constants(
             a.tensor.scale / y.scale, sign * b.tensor.scale / y.scale, a.tensor.zero_point, b.tensor.zero_point, y.zero_point
         )

@@ -224,12 +224,16 @@ class AveragePool2d(_Pool):
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def lower(self, ctx, node) -> None:
+        from edgec.ops import wide  # which is built on this file
+
         if node.op_type.startswith("Reduce"):
             x, result, y, attrs = lower_reduction(ctx, node)
             count = attrs["kernel_h"] if node.op_type == "ReduceMean" else 1
             factor = np.array([x.tensor.scale / (y.scale * count)])
             shift = numerics.layer_shift(factor)
             attrs.update(epilogue(x, y, result), shift=shift, multipliers=1)
+            if wide.emit_average(ctx, node, x.tensor, y, attrs, factor):
+                return
             ctx.emit("average_pool2d", node.name, [x.tensor], y, attrs, [numerics.multipliers(factor, shift)])
             return
         if is_dilated(node):
@@ -250,6 +254,8 @@ class AveragePool2d(_Pool):
         shift = numerics.layer_shift(factors[np.isin(counts, np.outer(inside[0], inside[1]))] if not one else factors)
         factors = np.minimum(factors, numerics.MULTIPLIER_MAX / 2.0**32 * 2.0**shift)  # counts that do not occur
         attrs.update(epilogue(x, y, result), shift=shift, multipliers=len(counts))
+        if wide.emit_average(ctx, node, x.tensor, y, attrs, factors):
+            return
         ctx.emit("average_pool2d", node.name, [x.tensor], y, attrs, [numerics.multipliers(factors, shift)])
 
     def accumulator_bounds(self, op, constants):

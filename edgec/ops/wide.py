@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from edgec import numerics
-from edgec.ir.core import Constant, Op, Program, Tensor
+from edgec.ir.core import DTYPE_BITS, Constant, Op, Program, Tensor
 from edgec.ops.base import Operator, bounds_of_dot, single
 from edgec.ops.conv import GEOMETRY, check_window, exact_matmul, patches
 from edgec.ops.pooling import WINDOW, check_pool_window, window_counts, window_sums
@@ -227,6 +227,56 @@ def add_attributes(ratio_a: float, ratio_b: float, zero_a: int, zero_b: int, zer
         "multiplier_a": ma, "multiplier_b": mb, "offset_high": (offset - low) >> 32, "offset_low": low - 2**32 if low >= 2**31 else low,
         "shift": shift,
     }  # fmt: skip
+
+
+def rescale_attributes(x: Tensor, y: Tensor) -> dict[str, int]:
+    """Attributes of the rescale_s16 from x to y."""
+    factor = np.array([x.scale / y.scale])
+    shift = numerics.layer_shift(factor)
+    in_bits, out_bits = DTYPE_BITS[x.dtype], DTYPE_BITS[y.dtype]
+    low, high = reach(out_bits)
+    return {
+        "count": x.size, "in_zero_point": x.zero_point, "out_zero_point": y.zero_point, "clamp_min": low, "clamp_max": high,
+        "multiplier": int(numerics.multipliers(factor, shift)[0]), "shift": shift, "in_bits": in_bits, "out_bits": out_bits,
+    }  # fmt: skip
+
+
+def emit_layer(ctx, node, x: Tensor, y: Tensor, result, geometry: dict[str, int], weights: np.ndarray, bias: np.ndarray, factors: np.ndarray) -> bool:
+    """Emits a convolution or dense layer as conv2d_s16 where 16 bits go in or out; False where neither does.
+
+    geometry: GEOMETRY and groups; weights int8 [out_c, kernel_h, kernel_w, in_c / groups]; bias at the accumulator's scale with
+    −z_x·Σw folded in; factors: s_x·s_w / s_y of each channel.
+    """
+    if "int16" not in (x.dtype, y.dtype):
+        return False
+    in_bits, out_bits = DTYPE_BITS[x.dtype], DTYPE_BITS[y.dtype]
+    narrow = narrowing(*bounds_of_dot(weights, bias, *reach(in_bits)))
+    factors = factors * 2.0**narrow
+    shift = numerics.layer_shift(factors)
+    attrs = geometry | {"in_zero_point": x.zero_point, "out_zero_point": y.zero_point, "clamp_min": result.clamp_min, "clamp_max": result.clamp_max}
+    attrs |= {"narrow": narrow, "shift": shift, "in_bits": in_bits, "out_bits": out_bits}
+    ctx.emit("conv2d_s16", node.name, [x], y, attrs, [weights, bias, numerics.multipliers(factors, shift)])
+    return True
+
+
+def emit_average(ctx, node, x: Tensor, y: Tensor, attrs: dict[str, int], factors: np.ndarray) -> bool:
+    """Emits an average_pool2d_s16 where 16 bits go in or out; attrs as of average_pool2d, factors one a multiplier."""
+    if "int16" not in (x.dtype, y.dtype):
+        return False
+    bits = {"in_bits": DTYPE_BITS[x.dtype], "out_bits": DTYPE_BITS[y.dtype]}
+    ctx.emit("average_pool2d_s16", node.name, [x], y, attrs | bits, [numerics.multipliers(factors, attrs["shift"])])
+    return True
+
+
+def emit_add(ctx, node, a: Tensor, b: Tensor, y: Tensor, result, sign: float) -> bool:
+    """Emits an add_s16 where 16 bits go in or out; sign −1 subtracts b."""
+    if "int16" not in (a.dtype, b.dtype, y.dtype):
+        return False
+    attrs = {"count": y.size, **add_attributes(a.scale / y.scale, sign * b.scale / y.scale, a.zero_point, b.zero_point, y.zero_point)}
+    attrs |= {"clamp_min": result.clamp_min, "clamp_max": result.clamp_max}
+    attrs |= {"a_bits": DTYPE_BITS[a.dtype], "b_bits": DTYPE_BITS[b.dtype], "out_bits": DTYPE_BITS[y.dtype]}
+    ctx.emit("add_s16", node.name, [a, b], y, attrs)
+    return True
 
 
 class RescaleS16(_Wide):
