@@ -9,8 +9,8 @@ import pytest
 import edgec
 from edgec import graph, importer, lower
 from edgec.compress import Options, low_bits, quantize
-from edgec.compress.mixed_precision import weight_bytes
 from edgec.compress.report import sqnr_db
+from edgec.compress.weight_bytes import weight_bytes
 from edgec.errors import UsageError
 from edgec.graph.edit import constant
 from edgec.importer import import_model

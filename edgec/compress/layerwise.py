@@ -18,7 +18,17 @@ from edgec.compress.float_run import NodeRunner
 from edgec.compress.placement import Placement, group_count
 from edgec.compress.ranges import Quantization
 from edgec.compress.report import LayerReport, sqnr_db
-from edgec.compress.weights import LayerWeights, as_rows, channel_scales, from_rows, limit_of, round_bias, round_nearest, smallest_scales
+from edgec.compress.weights import (
+    LayerWeights,
+    as_rows,
+    bias_scale,
+    channel_scales,
+    from_rows,
+    limit_of,
+    round_bias,
+    round_nearest,
+    smallest_scales,
+)
 from edgec.graph.channel_affine import weights_and_bias
 from edgec.graph.edit import constant, is_op, sole_consumer
 
@@ -45,11 +55,15 @@ class LayerOptions:
 
 @dataclass
 class Walk:
-    """Results: weights of each layer, a report of each, and stacked (float, quantized) arrays of the values asked for."""
+    """Results: weights of each layer, a report of each, and stacked (float, quantized) arrays of the values asked for.
+
+    instead: weights of each layer by other options, for the same inputs, where they were asked for.
+    """
 
     weights: dict[ir.Node, LayerWeights]
     layers: list[LayerReport]
     kept: dict[ir.Value, tuple[np.ndarray, np.ndarray]]
+    instead: dict[ir.Node, LayerWeights] = field(default_factory=dict)
 
 
 def layer_name(node: ir.Node) -> str:
@@ -81,12 +95,14 @@ class LayerwiseQuantizer:
         keep: tuple[ir.Value, ...] = (),
         fit: slice | np.ndarray = slice(None),
         progress: Callable[[str, float], None] | None = None,
+        instead: LayerOptions | None = None,
     ) -> Walk:
         """Quantize every layer in order.
 
         Args:
             parameters: of each value in the placement's groups.
             fit: the probes that rounding and biases are fitted to; all of them run through the network.
+            instead: options by which every layer is solved once more, without effect on the layers behind it.
         """
         result = Walk({}, [], {})
         exact: dict[ir.Value, np.ndarray] = {}
@@ -101,6 +117,8 @@ class LayerwiseQuantizer:
                 progress("quantize", done / len(nodes))
             if node in self.layers:
                 outputs, approximations = self._layer(node, exact, rounded, parameters, options, fit, result)
+                if instead is not None:
+                    result.instead[node] = self._solve(node, outputs[0], exact, rounded, parameters, instead, fit)[0]
             else:
                 outputs = self.run(node, exact)
                 approximations = self.run(node, rounded)
@@ -136,34 +154,55 @@ class LayerwiseQuantizer:
         self, node, exact, rounded, parameters, options: LayerOptions, fit, result: Walk
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         weights, bias = weights_and_bias(node)
-        shape = weights.shape
-        x = parameters[node.inputs[0]]
         outputs = self.run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
-        wanted = outputs[0]
-        y, bits = self._output_parameters(node, parameters), options.bits_of(node)
+        layer, approximation = self._solve(node, outputs[0], exact, rounded, parameters, options, fit)
+        result.weights[node] = layer
+        result.layers.append(
+            LayerReport(
+                layer_name(node), node.op_type, sqnr_db(weights, layer.real()), sqnr_db(outputs[0], approximation),
+                float(layer.scale.min()), float(layer.scale.max()), layer.bits,
+            )  # fmt: skip
+        )
+        assert layer.q.shape == weights.shape
+        return outputs, [approximation]
+
+    def _solve(
+        self, node, wanted: np.ndarray, exact, rounded, parameters, options: LayerOptions, fit: slice | np.ndarray
+    ) -> tuple[LayerWeights, np.ndarray]:
+        """Integers for one layer, and its output in the quantized network; wanted [samples, batch, channels, …] is the float one."""
+        weights, bias = weights_and_bias(node)
+        x, y, bits = parameters[node.inputs[0]], self._output_parameters(node, parameters), options.bits_of(node)
         if options.refit and not is_op(node, "ConvTranspose"):
             wanted = self._with_missing_sum(node, wanted, exact, rounded)
             layer = _solve_weights(node, weights, bias, rounded[node.inputs[0]][fit], wanted[fit], x, y, bits)
         else:
             layer = _round_weights(node, weights, bias, rounded[node.inputs[0]][fit], x, y, options, bits)
-        step = (np.float32(x.scale) * layer.scale).astype(np.float64)
-        approximations = self.run(node, rounded, (layer.real(), (layer.bias * step).astype(np.float32)))
+        (approximation,) = self.run(node, rounded, (layer.real(), _real_bias(layer, x)))
         if options.bias_correction:
             axes = tuple(i for i in range(wanted.ndim) if i != 2)  # [samples, batch, channels, …]
-            missing = (wanted[fit] - approximations[0][fit]).mean(axis=axes, dtype=np.float64)
+            missing = (wanted[fit] - approximation[fit]).mean(axis=axes, dtype=np.float64)
+            step = bias_scale(x, layer.scale).astype(np.float64)
             bias_q = round_bias(layer.bias * step + missing, x, layer.scale)
-            moved = ((bias_q - layer.bias) * step).astype(np.float32).reshape(-1, *(1,) * (wanted.ndim - 3))
-            approximations[0] += moved
+            approximation += ((bias_q - layer.bias) * step).astype(np.float32).reshape(-1, *(1,) * (wanted.ndim - 3))
             layer = replace(layer, bias=bias_q)
-        result.weights[node] = layer
-        result.layers.append(
-            LayerReport(
-                layer_name(node), node.op_type, sqnr_db(weights, layer.real()), sqnr_db(outputs[0], approximations[0]),
-                float(layer.scale.min()), float(layer.scale.max()), layer.bits,
-            )  # fmt: skip
-        )
-        assert layer.q.shape == shape
-        return outputs, approximations
+        return layer, approximation
+
+    def replay(
+        self, parameters: Mapping[ir.Value, Quantization], weights: Mapping[ir.Node, LayerWeights], keep: tuple[ir.Value, ...], part: slice | np.ndarray
+    ) -> dict[ir.Value, np.ndarray]:
+        """The values asked for, of the quantized network with given weights, on a part of the probes."""
+        arrays = {v: self._round(v, self.probes[v.name][part], parameters) for v in self.model.graph.inputs}
+        reads = {v: len(list(v.uses())) for n in self.model.graph for v in (*n.inputs, *n.outputs) if v is not None}
+        for node in self.model.graph:
+            layer = weights.get(node)
+            outputs = self.run(node, arrays, () if layer is None else (layer.real(), _real_bias(layer, parameters[node.inputs[0]])))
+            for value, array in zip(node.outputs, outputs, strict=True):
+                arrays[value] = self._round(value, array, parameters)
+            for value in dict.fromkeys(v for v in node.inputs if v is not None):
+                reads[value] -= sum(v is value for v in node.inputs)
+                if reads[value] <= 0 and value not in keep:
+                    arrays.pop(value, None)
+        return {value: arrays[value] for value in keep}
 
     def _with_missing_sum(self, node: ir.Node, wanted: np.ndarray, exact: Mapping, rounded: Mapping) -> np.ndarray:
         """What node should give where only an Add reads it: the error of the other summand too, so that the sum is right."""
@@ -181,6 +220,11 @@ class LayerwiseQuantizer:
         while value in self.placement.fused:
             value = next(iter(value.uses()))[0].outputs[0]
         return parameters.get(value)
+
+
+def _real_bias(layer: LayerWeights, x: Quantization) -> np.ndarray:
+    """float32 bias as DequantizeLinear gives it."""
+    return (layer.bias * bias_scale(x, layer.scale).astype(np.float64)).astype(np.float32)
 
 
 def _round_weights(
