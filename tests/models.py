@@ -24,8 +24,9 @@ from tests.narrow import narrowed
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("EDGEC_SHARED", ROOT.parent / "shared"))
 COMMITTED = ("digits", "depthwise")
+INT4 = "_int4"
+"""Behind a network's name: the same float model and inputs, all weights rounded to 4 bits, nearest."""
 NARROW = ("digits_int4", "ds_cnn_int4")
-"""Networks with all weights rounded to 4 bits, nearest: the same float model and inputs under another name."""
 MLPERF = ("ds_cnn", "resnet8", "mobilenet_v1_025_vww", "fc_autoencoder", "streaming_wakeword")
 
 
@@ -41,8 +42,8 @@ class Network:
 
 def network(name: str) -> Network:
     """The network of that name; skips the test where the shared models are absent."""
-    if name in NARROW:
-        return replace(network(name.removesuffix("_int4")), name=name)
+    if name.endswith(INT4):
+        return replace(network(name.removesuffix(INT4)), name=name)
     if name == "digits":
         data = np.load(ROOT / "examples" / "digits" / "digits.npz")
         return Network(name, ROOT / "examples" / "digits" / "digits.onnx", data["x_calibration"], data["x_test"])
@@ -87,7 +88,7 @@ def compiled(name: str, target: str) -> Artifact:
         made = cache / f"{name}-{key}-{os.getpid()}.onnx"
         edgec.compile(net.path, "generic-c", calibration=net.calibration, save_qdq=made)
         model = made.read_bytes()
-        write_file(qdq, narrowed(onnx.load_from_string(model)).SerializeToString() if name in NARROW else model)
+        write_file(qdq, narrowed(onnx.load_from_string(model)).SerializeToString() if name.endswith(INT4) else model)
         made.unlink()
     return edgec.compile(qdq, target)
 

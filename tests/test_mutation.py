@@ -71,7 +71,7 @@ LISTED = [
     *(Mutant(f, "nibbles.h", "(uint32_t)byte << 28) >> 28", "(uint32_t)byte << 27) >> 27") for f in ("conv", "dense")),
     *(Mutant(f, "nibbles.h", "(int32_t)byte >> 4", "(int32_t)(uint8_t)byte >> 4") for f in ("conv", "dense")),
     Mutant("conv", "nibbles.h", "index % 2 != 0 ?", "index % 2 == 0 ?"),
-    Mutant("conv", "nibbles.h", "index % 2 != 0 &&", "index < 0 &&"),
+    Mutant("conv", "dot.h", "index % 2 != 0 &&", "index < 0 &&"),
     Mutant("pooling", "pooling/pooling_ref.c", "origin < 0 ? 0 : origin", "origin < 0 ? 1 : origin"),
     Mutant("pooling", "pooling/pooling_ref.c", "origin + kernel > size ? size", "origin + kernel > size ? size - 1"),
     Mutant("pooling", "pooling/pooling_ref.c", "int32_t top = INT8_MIN;", "int32_t top = 0;"),

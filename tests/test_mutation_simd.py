@@ -48,14 +48,17 @@ SMMLAR = [
     ("clamp", r"(?<=edgec_clamp\(y\[i\], )low", "{0} + 1"),
     ("clamp", r"(?<=edgec_clamp\(y\[i\], low, )high", "{0} - 1"),
 ]
+NIBBLES = [("nibbles", r"\b2056u", "2055u"), ("nibbles", r"\b1024u", "1023u"), ("nibbles", r"(?<=- )8u", "7u")]
 LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     ("dsp", "conv"): {
-        "dsp.h": SMMLAR,
+        "dsp.h": [*SMMLAR, *NIBBLES],
+        "nibbles.h": [("nibbles", r"(?<=<< )28", "27"), ("nibbles", r"(?<=byte >> )4", "3")],
+        "conv/gemm_nibbles_dsp.h": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"6 \* groups", "{0} + 1")],
         "conv/conv_dsp.c": [("padding", r"\bix >= 0\b", "ix > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1")],
         "conv/depthwise_any_dsp.h": [("padding", r"\bix < p->in_w\b", "ix < p->in_w - 1"), ("padding", r"\biy >= 0\b", "iy > 0")],
-        "conv/depthwise_dsp.h": [("padding", r"\bix == -1\b", "ix == 0"), ("padding", r"p->in_h - next - top", "{0} - 1")],
+        "conv/depthwise_dsp.h": [("padding", r"\bix == -1\b", "ix == 0"), ("padding", r"p->in_h - next - top", "{0} - 1"), ("nibbles", r"(?<=from\[0\] << )28", "27")],
     },
-    ("dsp", "dense"): {"dsp.h": SMMLAR},
+    ("dsp", "dense"): {"dsp.h": [*SMMLAR, *NIBBLES], "dense/dense_dsp.c": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3")]},
     ("dsp", "elementwise"): {
         "dsp.h": [
             ("clamp", r"(?<=edgec_half\(word, 0\), INT8_MIN, )INT8_MAX", "{0} - 1"),

@@ -3,6 +3,7 @@
 #define EDGEC_DOT_H
 
 #include "fixed.h"
+#include "nibbles.h"
 
 /* Accumulators of two output channels; where there is only one, both take its weights and b is not used. */
 typedef struct edgec_pair {
@@ -30,6 +31,27 @@ static inline edgec_pair edgec_dot(const int8_t *x, const int8_t *w, const int8_
   }
   while (x != end) {
     acc = edgec_mac_pair(acc, *x++, *w++, *second++);
+  }
+  return acc;
+}
+
+/* count values at x times the weights [index, index + count) of the rows w and second. */
+static inline edgec_pair edgec_dot_nibbles(const int8_t *x, const int8_t *w, const int8_t *second, int32_t index, int32_t count,
+                                           edgec_pair acc) {
+  const int8_t *const end = x + count;
+  w += index / 2;
+  second += index / 2;
+  if (index % 2 != 0 && x != end) {
+    acc = edgec_mac_pair(acc, *x++, edgec_high_nibble(*w++), edgec_high_nibble(*second++));
+  }
+  for (const int8_t *const paired = x + (end - x) / 2 * 2; x != paired; x += 2) {
+    const int8_t a = *w++;
+    const int8_t b = *second++;
+    acc = edgec_mac_pair(acc, x[0], edgec_low_nibble(a), edgec_low_nibble(b));
+    acc = edgec_mac_pair(acc, x[1], edgec_high_nibble(a), edgec_high_nibble(b));
+  }
+  if (x != end) {
+    acc = edgec_mac_pair(acc, *x, edgec_low_nibble(*w), edgec_low_nibble(*second));
   }
   return acc;
 }

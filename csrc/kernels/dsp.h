@@ -8,6 +8,16 @@
  * The first excess is taken back by a correction that every output of a position shares (EDGEC_EVEN_CORRECTION, summed while
  * the inputs are unpacked), the second is part of the packed bias. All sums wrap modulo 2^32, as in fixed.h.
  *
+ * Weights of 4 bits ("n4" packings), two channels together: one instruction more for four taps of both.
+ * A word holds taps k0..k3 of channels a and b. Byte k has b_k + 8 in its low half; in its high half a_k + 8 where k is even, and
+ * a_k as two's complement where it is odd. Read as above it is the weights 16 * a + (b + 8), and with the high halves
+ * masked off it is the weights b + 8. So with the columns of 8-bit weights
+ *   SMLADs of the word         sum up 16 * a.x + (b + 8).x, plus 128 * (x0 + x2), minus 128 * (16 * a + b + 8) of the odd taps
+ *   SMLADs of the masked word  sum up (b + 8).x, minus 128 * (b + 8) of the odd taps
+ * and 16 * a.x is their difference. Excesses of weights are part of the packed biases, those of inputs are corrections in front of the
+ * columns: for a EDGEC_EVEN_CORRECTION sums and for both -8 times the sum of all inputs of a position. A program of 4-bit weights
+ * keeps accumulators within 28 bits, so that 16 times one fits.
+ *
  * Words of int8 data are read at any address, as compilers do on these cores (CCR.UNALIGN_TRP must be 0, its reset value).
  */
 #ifndef EDGEC_DSP_H
@@ -31,6 +41,13 @@ void *memset(void *to, int value, size_t bytes);
 #endif
 
 enum { EDGEC_DSP_MAX_SHIFT = 20 };
+
+/* A function of which every caller gets a copy, so that what a constant argument decides is decided when it is compiled. */
+#if defined(__GNUC__)
+#define EDGEC_COPIED static inline __attribute__((always_inline))
+#else
+#define EDGEC_COPIED static inline
+#endif
 
 #define EDGEC_EVEN_CORRECTION 0xff80ff80u /* -128 in both halfwords; also the mask that makes `odd` of swapped bytes */
 
@@ -211,6 +228,14 @@ static inline void edgec_clamp_bytes(int8_t *y, int32_t count, int32_t low, int3
       y[i] = (int8_t)edgec_clamp(y[i], low, high);
     }
   }
+}
+
+#define EDGEC_NIBBLE_TAPS 0x10000u /* more than a window may have: 16 times an accumulator and every correction fit int32 */
+
+/* -8 times the sum of a position's inputs: odd: sum of its `odd` halfwords, `halfwords` of them; even: its EDGEC_EVEN_CORRECTION
+ * sum. Modulo 2^32: columns of positions that are not there hold anything. */
+static inline int32_t edgec_nibble_correction(int32_t odd, int32_t even, int32_t halfwords) {
+  return (int32_t)(2056u * (uint32_t)(even >> 7) - 8u * (uint32_t)odd - 1024u * (uint32_t)halfwords);
 }
 
 #endif

@@ -19,7 +19,10 @@ POSITIONS = 4
 """Output positions of a block."""
 MAX_SHIFT = 20
 """Up to this layer shift, saturating to 32 bits behind the shift gives the same bytes as saturating before it: dsp.h."""
-WIDE, NARROW = "edgec_s8_conv2d_2x4c4__dsp", "edgec_s8_conv2d_2x4c4w3__dsp"
+WINDOWS = ("edgec_s8_conv2d_2x4c4__dsp", "edgec_s8w4_conv2d_2x4n4__dsp")
+"""Kernels of any window, weights of 8 and of 4 bits; the others take patches of 3×3 windows."""
+NIBBLE_TAPS = 2**16
+"""More taps than a window of 4-bit weights may have."""
 
 
 def _wrapped(values: np.ndarray) -> np.ndarray:
@@ -59,6 +62,42 @@ def unpack_rows(
     return w, _wrapped(b), m.reshape(-1)[:out].astype(np.int32)
 
 
+def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
+    """For each pair of channels its heads, its multipliers, then a word for every four taps: csrc/kernels/conv/gemm_nibbles_dsp.h.
+
+    Args:
+        weights: int8 [out, K] in [−8, 7], K a multiple of 4, taps in the order of the kernel; bias, multiplier: int32 [out].
+
+    Returns: int32 [stream].
+    """
+    out, depth = weights.shape
+    w = np.zeros((out + out % 2, depth), np.int8)
+    w[:out] = weights
+    b, m = np.zeros(len(w), np.int64), np.zeros(len(w), np.int32)
+    b[:out], m[:out] = bias, multiplier
+    first, second = w[0::2], w[1::2]
+    high = (first + np.resize(np.array([8, 0], np.int8), depth)).astype(np.uint8) & 15
+    words = (high << 4 | (second + 8).astype(np.uint8)).view("<i4").reshape(len(first), depth // 4)
+    head_b = b[1::2] + 128 * (second[:, 1::2].astype(np.int64) + 8).sum(axis=1)
+    head_a = 16 * b[0::2] + 2048 * first[:, 1::2].astype(np.int64).sum(axis=1) + head_b
+    return np.concatenate([_wrapped(np.stack([head_a, head_b], axis=1)), m.reshape(-1, 2), words], axis=1).reshape(-1)
+
+
+def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The inverse of pack_nibble_rows, of raw bytes: int8 [out, depth], int32 [out], int32 [out]."""
+    blocks = np.ascontiguousarray(stream).view("<i4").reshape(-(-out // 2), 4 + depth // 4)
+    codes = np.ascontiguousarray(blocks[:, 4:]).view(np.uint8).reshape(-1, depth)
+    second = (codes & 15).astype(np.int8) - np.int8(8)
+    even = np.resize(np.array([True, False]), depth)
+    high = (codes >> 4).astype(np.int8)
+    first = np.where(even, high - 8, (high ^ 8) - 8).astype(np.int8)
+    head_b = blocks[:, 1].astype(np.int64)
+    b = head_b - 128 * (second[:, 1::2].astype(np.int64) + 8).sum(axis=1)
+    a = _wrapped(blocks[:, 0].astype(np.int64) - head_b - 2048 * first[:, 1::2].astype(np.int64).sum(axis=1)) >> 4
+    w = np.stack([first, second], axis=1).reshape(-1, depth)[:out]
+    return w, np.stack([a, _wrapped(b)], axis=1).reshape(-1)[:out], blocks[:, 2:4].reshape(-1)[:out].astype(np.int32)
+
+
 def _runs(a: Attributes) -> tuple[int, int]:
     """Bytes of a run of taps that lie side by side in the input, and the number of runs in a window."""
     pixels = a["kernel_w"] if a["dilation_w"] == 1 else 1
@@ -79,15 +118,19 @@ def patch_order(a: Attributes) -> np.ndarray:
 
 
 def _conv2d_packing(name: str, order_of) -> Packing:
+    narrow = name.startswith("n")
+
     def pack(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
         weights, bias, multiplier = values
         order = order_of(op.attrs)
         w = weights.reshape(weights.shape[0], -1)
-        return [pack_rows(np.where(order < 0, 0, w[:, order]).astype(np.int8), bias, multiplier, 2), NOTHING, NOTHING]
+        ordered = np.where(order < 0, 0, w[:, order]).astype(np.int8)
+        return [pack_nibble_rows(ordered, bias, multiplier) if narrow else pack_rows(ordered, bias, multiplier, 2), NOTHING, NOTHING]
 
     def unpack(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
         order = order_of(op.attrs)
-        packed, bias, multiplier = unpack_rows(values[0], op.attrs["out_c"], len(order), 2)
+        rows = (values[0], op.attrs["out_c"], len(order))
+        packed, bias, multiplier = unpack_nibble_rows(*rows) if narrow else unpack_rows(*rows, 2)
         w = np.empty((packed.shape[0], int((order >= 0).sum())), np.int8)
         w[:, order[order >= 0]] = packed[:, order >= 0]
         return [w, bias, multiplier]
@@ -95,13 +138,18 @@ def _conv2d_packing(name: str, order_of) -> Packing:
     return Packing(name, pack, unpack)
 
 
-CONV2D = {"c4": _conv2d_packing("c4", window_order), "c4w3": _conv2d_packing("c4w3", patch_order)}
+CONV2D = {
+    name: _conv2d_packing(name, order)
+    for name, order in (("c4", window_order), ("c4w3", patch_order), ("n4", window_order), ("n4w3", patch_order))
+}
 
 
 def conv2d_applies(a: Attributes, kernel: str) -> bool:
     if a["groups"] != 1 or a["shift"] > MAX_SHIFT:
         return False
-    if kernel == WIDE:
+    if a["weight_bits"] == 4 and a["kernel_h"] * a["kernel_w"] * a["in_c"] >= NIBBLE_TAPS:
+        return False
+    if kernel in WINDOWS:
         return True
     steps = {a[name] for name in ("stride_h", "stride_w", "dilation_h", "dilation_w")}
     return a["kernel_h"] == a["kernel_w"] == 3 and steps == {1} and a["in_c"] % 4 == a["out_c"] % 2 == a["out_w"] % POSITIONS == 0
@@ -109,12 +157,13 @@ def conv2d_applies(a: Attributes, kernel: str) -> bool:
 
 def conv2d_scratch(a: Attributes, kernel: str) -> int:
     """Bytes of unpacked inputs of a block, its corrections, and room for bytes that are not in the input as they are used."""
-    if kernel == NARROW:
-        return 16 + 37 * a["in_c"]
+    heads = POSITIONS * 8 // a["weight_bits"]
+    if kernel not in WINDOWS:
+        return 4 * heads + 37 * a["in_c"]
     size, count = _runs(a)
     left = (size % 4 * count + 3) // 4
     copy = (size * count + 3) // 4 if a["kernel_h"] * a["kernel_w"] > 1 else 0
-    return 4 * (POSITIONS + 2 * POSITIONS * (size // 4 * count + left) + 2 * left + 2 * copy)
+    return 4 * (heads + 2 * POSITIONS * (size // 4 * count + left) + 2 * left + 2 * copy)
 
 
 def _is_pointwise(a: Attributes) -> bool:
@@ -142,7 +191,7 @@ def conv2d_distance_above(a: Attributes) -> int | None:
     return int((block * (a["in_c"] - a["out_c"])).max()) if block.size else -positions * a["out_c"]
 
 
-DEPTHWISE_3X3 = "edgec_s8_depthwise_conv2d_2x2c4__dsp"
+DEPTHWISE_3X3 = ("edgec_s8_depthwise_conv2d_2x2c4__dsp", "edgec_s8w4_depthwise_conv2d_2x2n4__dsp")
 PLANE_BUDGET = 3072
 """Bytes of two planes, unless two rows of outputs need more: csrc/kernels/conv/depthwise_dsp.h."""
 
@@ -160,13 +209,27 @@ def _unpack_depthwise_3x3(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return [np.moveaxis(rows, 0, 2), channels[:, 0].astype(np.int32), channels[:, 1].astype(np.int32)]
 
 
-DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3)}
+def _pack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Three words a channel: 16 · bias and the last weight, multiplier, the first eight weights."""
+    weights, bias, multiplier = values
+    codes = weights.reshape(9, -1).T.astype(np.int64) & 15
+    words = (codes[:, :8] << 4 * np.arange(8)).sum(axis=1)
+    return [np.stack([_wrapped(16 * bias.astype(np.int64) + codes[:, 8]), multiplier, _wrapped(words)], axis=1).reshape(-1), NOTHING, NOTHING]
+
+
+def _unpack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    channels = np.ascontiguousarray(values[0]).view("<i4").reshape(op.attrs["out_c"], 3).astype(np.int64)
+    codes = np.concatenate([channels[:, 2:] >> 4 * np.arange(8), channels[:, :1]], axis=1) & 15
+    return [((codes ^ 8) - 8).T.astype(np.int8), (channels[:, 0] >> 4).astype(np.int32), channels[:, 1].astype(np.int32)]
+
+
+DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3), "n4": Packing("n4", _pack_depthwise_nibbles, _unpack_depthwise_nibbles)}
 
 
 def depthwise_applies(a: Attributes, kernel: str) -> bool:
     if a["shift"] > MAX_SHIFT or a["in_c"] != a["out_c"]:
         return False
-    if kernel != DEPTHWISE_3X3:
+    if kernel not in DEPTHWISE_3X3:
         return True
     if a["shift"]:
         return False
@@ -175,9 +238,9 @@ def depthwise_applies(a: Attributes, kernel: str) -> bool:
 
 
 def depthwise_scratch(a: Attributes, kernel: str) -> int:
-    """Bytes of two planes of int16, padding included."""
-    if kernel != DEPTHWISE_3X3:
-        return 0
+    """Bytes of two planes of int16, padding included; for any other window those of the weights, where they come in 4 bits."""
+    if kernel not in DEPTHWISE_3X3:
+        return a["kernel_h"] * a["kernel_w"] * a["out_c"] if a["weight_bits"] == 4 else 0
     stride, columns = a["stride_h"], a["stride_w"] * ((a["out_w"] + 1) // 2) + 1
     budget_rows = PLANE_BUDGET // (8 * columns)
     fit = 0 if budget_rows < 3 else ((budget_rows - 3) // stride + 1) // 2 * 2
@@ -187,7 +250,7 @@ def depthwise_scratch(a: Attributes, kernel: str) -> int:
 
 def depthwise_over_first(a: Attributes, kernel: str) -> bool:
     """A channel is in its planes before its bytes are written, strip by strip."""
-    return kernel == DEPTHWISE_3X3 and a["out_w"] <= a["in_w"] and a["out_h"] <= a["in_h"]
+    return kernel in DEPTHWISE_3X3 and a["out_w"] <= a["in_w"] and a["out_h"] <= a["in_h"]
 
 
 def depthwise_distance(a: Attributes, kernel: str, reach: np.ndarray) -> int | None:
@@ -196,7 +259,7 @@ def depthwise_distance(a: Attributes, kernel: str, reach: np.ndarray) -> int | N
     Args:
         reach: for each position, the first input byte that it or any later one reads.
     """
-    return None if kernel == DEPTHWISE_3X3 else int((np.arange(reach.size) * a["out_c"] - reach).max())
+    return None if kernel in DEPTHWISE_3X3 else int((np.arange(reach.size) * a["out_c"] - reach).max())
 
 
 BLOCK = 8
@@ -223,11 +286,36 @@ def _unpack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return [w[:, :inputs], b, m]
 
 
-DENSE_ROWS = Packing("c4", _pack_dense, _unpack_dense)
+def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    """As the form with 8 bits: blocks of eight features, multipliers last, then pairs; a word for four taps of two features."""
+    weights, bias, multiplier = values
+    words = -(-weights.shape[1] // 4)
+    w = np.zeros((weights.shape[0], 4 * words), np.int8)
+    w[:, : weights.shape[1]] = weights
+    pairs = pack_nibble_rows(w, bias, multiplier).reshape(-1, 4 + words)
+    whole = weights.shape[0] // BLOCK * BLOCK // 2
+    block = pairs[:whole].reshape(-1, BLOCK // 2, 4 + words)
+    parts = [block[:, :, :2].reshape(-1, BLOCK), block[:, :, 4:].transpose(0, 2, 1).reshape(-1, words * BLOCK // 2), block[:, :, 2:4].reshape(-1, BLOCK)]
+    return [np.concatenate([np.concatenate(parts, axis=1).reshape(-1), pairs[whole:].reshape(-1)]), NOTHING, NOTHING]
+
+
+def _unpack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    out, inputs = op.attrs["out_features"], op.attrs["in_features"]
+    words, whole = -(-inputs // 4), out // BLOCK * BLOCK // 2
+    stream = np.ascontiguousarray(values[0]).view("<i4")
+    block = stream[: whole * (4 + words)].reshape(-1, (4 + words) * BLOCK // 2)
+    heads, m = block[:, :BLOCK].reshape(-1, 2), block[:, block.shape[1] - BLOCK :].reshape(-1, 2)
+    w = block[:, BLOCK : block.shape[1] - BLOCK].reshape(-1, words, BLOCK // 2).transpose(0, 2, 1).reshape(-1, words)
+    pairs = np.concatenate([np.concatenate([heads, m, w], axis=1).reshape(-1), stream[whole * (4 + words) :]])
+    w, b, m = unpack_nibble_rows(pairs, out, 4 * words)
+    return [w[:, :inputs], b, m]
+
+
+DENSE_ROWS = {"c4": Packing("c4", _pack_dense, _unpack_dense), "n4": Packing("n4", _pack_dense_nibbles, _unpack_dense_nibbles)}
 
 
 def dense_applies(a: Attributes) -> bool:
-    return a["shift"] <= MAX_SHIFT and a["in_features"] >= 4
+    return a["shift"] <= MAX_SHIFT and a["in_features"] >= 4 and (a["weight_bits"] == 8 or a["in_features"] < NIBBLE_TAPS)
 
 
 def dense_distance(a: Attributes) -> int:

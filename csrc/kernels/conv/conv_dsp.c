@@ -7,11 +7,16 @@
 #include "depthwise_any_dsp.h"
 #include "depthwise_dsp.h"
 #include "gemm_dsp.h"
+#include "gemm_nibbles_dsp.h"
 
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8w4_conv2d_2x4n4w3__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8w4_depthwise_conv2d_2x2n4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8w4_depthwise_conv2d_1x4n1__dsp(const void *params, const edgec_operands *operands);
 
 /* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left over
  * of each, then zeros up to a word. Without dilation along the width a run is a row of the window, else it is one tap. */
@@ -48,7 +53,8 @@ static int32_t copy_bytes(const edgec_conv2d_params *p, const runs *r) {
 /* Columns; behind them, for two positions, copies of windows and left-over bytes. */
 static uint32_t scratch_bytes(const edgec_conv2d_params *p) {
   const runs r = runs_of(p);
-  return 4u * (uint32_t)(GEMM_POSITIONS + GEMM_GROUP_WORDS * r.groups + 2 * r.left_words) + 2u * (uint32_t)copy_bytes(p, &r);
+  const int32_t heads = p->weight_bits == 4 ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
+  return 4u * (uint32_t)(heads + GEMM_GROUP_WORDS * r.groups + 2 * r.left_words) + 2u * (uint32_t)copy_bytes(p, &r);
 }
 
 /* `count` bytes from a tap, or zero_point where there is none. */
@@ -115,7 +121,8 @@ static inline const int8_t *next_window(const edgec_conv2d_params *p, walk *next
   return copy;
 }
 
-static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t groups_words) {
+/* column_words: heads and groups. */
+static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t column_words) {
   gemm g;
   g.weights = o->constant[0];
   g.multiplier[0] = 0;
@@ -124,29 +131,38 @@ static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32
   g.zero_point = p->out_zero_point;
   g.shift = p->shift;
   g.columns = o->scratch;
-  g.columns_end = g.columns + GEMM_POSITIONS + groups_words;
+  g.columns_end = g.columns + column_words;
   g.entry = 0;
   g.y = o->output[0];
   g.y_end = g.y;
   return g;
 }
 
-/* All channels of `count` positions whose columns are ready. */
-static void finish_block(const edgec_conv2d_params *p, const gemm *block, int8_t *y, int32_t count) {
+/* All channels of `count` positions whose columns are ready; nibbles: of weights of 4 bits. */
+EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, int nibbles, const gemm *block, int8_t *y, int32_t count) {
   gemm g = *block;
   const int32_t paired = count == GEMM_POSITIONS ? p->out_c & ~1 : 0;
   g.y = y;
   g.y_end = y + paired;
   if (paired != 0) {
-    edgec_dsp_gemm(&g);
+    if (nibbles) {
+      edgec_dsp_gemm_nibbles(&g);
+    } else {
+      edgec_dsp_gemm(&g);
+    }
   }
   if (paired != p->out_c) { /* an odd channel, or positions that make no block */
-    const int32_t groups = (int32_t)(g.columns_end - g.columns - GEMM_POSITIONS) / GEMM_GROUP_WORDS;
-    g.weights += (GEMM_HEAD_WORDS + 2 * groups) * (paired / 2);
+    const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
+    const int32_t groups = ((int32_t)(g.columns_end - g.columns) - heads) / GEMM_GROUP_WORDS;
+    g.weights += (GEMM_HEAD_WORDS + (nibbles ? 1 : 2) * groups) * (paired / 2);
     for (int32_t i = 0; i < count; i++) {
       g.y = y + i * p->out_c + paired;
       g.y_end = y + (i + 1) * p->out_c;
-      edgec_dsp_gemm_one(&g);
+      if (nibbles) {
+        edgec_dsp_gemm_nibbles_one(&g);
+      } else {
+        edgec_dsp_gemm_one(&g);
+      }
       g.columns++;
       g.columns_end++;
     }
@@ -154,18 +170,18 @@ static void finish_block(const edgec_conv2d_params *p, const gemm *block, int8_t
   edgec_clamp_bytes(y, count * p->out_c, p->clamp_min, p->clamp_max);
 }
 
-void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
-  const edgec_conv2d_params *const p = params;
+EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_operands *operands, int nibbles) {
   const runs r = runs_of(p);
+  const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
   const int8_t *const input = operands->input[0];
-  uint32_t *const columns = (uint32_t *)operands->scratch + GEMM_POSITIONS;
+  uint32_t *const columns = (uint32_t *)operands->scratch + heads;
   int8_t *const spare = (int8_t *)(columns + GEMM_GROUP_WORDS * r.groups);
   int8_t *const copies = spare + 8 * r.left_words;
   const int32_t positions = p->out_h * p->out_w;
   const int pointwise = is_pointwise(p);
   const int is_3x9 = r.count == 3 && r.bytes == 9;
   const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)input;
-  const gemm g = gemm_of(p, operands, GEMM_GROUP_WORDS * r.groups);
+  const gemm g = gemm_of(p, operands, heads + GEMM_GROUP_WORDS * r.groups);
   walk next = walk_of(p, &r);
   two_windows w = {NULL, NULL, r.words, r.count, 0, 0, r.left, r.left_words, spare};
   memset(spare, 0, (size_t)(8 * r.left_words));
@@ -191,20 +207,31 @@ void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operan
         edgec_dsp_unpack(columns + i, &w);
       }
     }
-    finish_block(p, &g, operands->output[0] + at * p->out_c, count);
+    if (nibbles) {
+      correct_columns(operands->scratch, r.groups);
+    }
+    finish_block(p, nibbles, &g, operands->output[0] + at * p->out_c, count);
     done += count;
   }
 }
 
+void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
+  run_windows(params, operands, 0);
+}
+
+void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *operands) {
+  run_windows(params, operands, 1);
+}
+
 /* 3x3, stride 1, in_c a multiple of 4: four positions of a row share a patch of 3 x 6 pixels, half the scratch and unpacking of
  * columns. The width of the output is a multiple of 4 and its channels are even. */
-void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
-  const edgec_conv2d_params *const p = params;
+EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_operands *operands, int nibbles) {
   const int32_t words = p->in_c / 4;
-  gemm g = gemm_of(p, operands, PATCH_GROUP_WORDS * words);
-  uint32_t *const columns = operands->scratch;
+  const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
+  gemm g = gemm_of(p, operands, heads + PATCH_GROUP_WORDS * words);
+  uint32_t *const columns = (uint32_t *)operands->scratch + heads;
   int32_t *const corrections = operands->scratch;
-  int8_t *const outside = (int8_t *)(columns + GEMM_POSITIONS + PATCH_GROUP_WORDS * words);
+  int8_t *const outside = (int8_t *)(columns + PATCH_GROUP_WORDS * words);
   memset(outside, p->in_zero_point, (size_t)p->in_c);
   int8_t *y = operands->output[0];
   for (int32_t row = -p->pad_top; row < p->out_h - p->pad_top; row++) {
@@ -226,23 +253,36 @@ void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *oper
             at[i] = i >= first && i < last ? at[i] : outside;
           }
         }
-        edgec_dsp_unpack_3x3(columns + GEMM_POSITIONS + 2 * PATCH_PIXELS * ky, at, words, sums);
+        edgec_dsp_unpack_3x3(columns + 2 * PATCH_PIXELS * ky, at, words, sums);
         x += p->in_w * p->in_c;
-      }
-      for (int32_t i = 0; i < GEMM_POSITIONS; i++) {
-        corrections[i] = edgec_wrapping_add(edgec_wrapping_add(sums[i], sums[i + 1]), sums[i + 2]);
       }
       g.y = y;
       g.y_end = y + p->out_c;
-      edgec_dsp_gemm_3x3(&g);
+      if (nibbles) {
+        correct_patch(operands->scratch, sums, words);
+        edgec_dsp_gemm_nibbles_3x3(&g);
+      } else {
+        for (int32_t i = 0; i < GEMM_POSITIONS; i++) {
+          corrections[i] = edgec_wrapping_add(edgec_wrapping_add(sums[i], sums[i + 1]), sums[i + 2]);
+        }
+        edgec_dsp_gemm_3x3(&g);
+      }
       edgec_clamp_bytes(y, GEMM_POSITIONS * p->out_c, p->clamp_min, p->clamp_max);
       y += GEMM_POSITIONS * p->out_c;
     }
   }
 }
 
-/* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words. */
-static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s) {
+void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
+  run_patches(params, operands, 0);
+}
+
+void edgec_s8w4_conv2d_2x4n4w3__dsp(const void *params, const edgec_operands *operands) {
+  run_patches(params, operands, 1);
+}
+
+/* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words, of 4-bit weights one. */
+static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t bits) {
   edgec_sizes canonical = *s;
   if (s->param_count != sizeof *p / 4 || p->groups != 1 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_c, 1, 0xffff) ||
       !edgec_within(p->out_c, 1, 0xffff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff) ||
@@ -253,42 +293,64 @@ static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s) {
   if (taps >= 0x01000000u) {
     return 0;
   }
-  canonical.constant[0] = edgec_area(p->out_c, (int32_t)taps);
   canonical.constant[1] = 4u * (uint32_t)p->out_c;
   canonical.constant[2] = 4u * (uint32_t)p->out_c;
+  if (bits == 4) {
+    canonical.constant[0] = edgec_area(p->out_c, ((int32_t)taps + 1) / 2);
+    return taps < EDGEC_NIBBLE_TAPS && edgec_conv2d_nibbles_check(p, &canonical);
+  }
+  canonical.constant[0] = edgec_area(p->out_c, (int32_t)taps);
   return edgec_conv2d_check(p, &canonical);
 }
 
 static int stream_is(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t groups) {
-  const uint64_t pair = 4u * (uint64_t)(GEMM_HEAD_WORDS + 2 * groups);
+  const uint64_t pair = 4u * (uint64_t)(GEMM_HEAD_WORDS + groups * (p->weight_bits / 4));
   return s->constant[0] == (uint64_t)((p->out_c + 1) / 2) * pair;
 }
 
-static int check_conv2d(const void *params, const edgec_sizes *s) {
-  const edgec_conv2d_params *const p = params;
-  if (!is_valid(p, s)) {
+static int check_windows(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t bits) {
+  if (!is_valid(p, s, bits)) {
     return 0;
   }
   const runs r = runs_of(p);
   return stream_is(p, s, r.groups) && s->scratch >= scratch_bytes(p);
 }
 
-static int check_conv2d_3x3(const void *params, const edgec_sizes *s) {
-  const edgec_conv2d_params *const p = params;
-  if (!is_valid(p, s) || p->kernel_h != 3 || p->kernel_w != 3 || p->stride_h != 1 || p->stride_w != 1 || p->dilation_h != 1 ||
+static int check_conv2d(const void *params, const edgec_sizes *s) { return check_windows(params, s, 8); }
+
+static int check_conv2d_nibbles(const void *params, const edgec_sizes *s) { return check_windows(params, s, 4); }
+
+static int check_patches(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t bits, int32_t heads) {
+  if (!is_valid(p, s, bits) || p->kernel_h != 3 || p->kernel_w != 3 || p->stride_h != 1 || p->stride_w != 1 || p->dilation_h != 1 ||
       p->dilation_w != 1 || p->in_c % 4 != 0 || p->out_c % 2 != 0 || p->out_w % GEMM_POSITIONS != 0) {
     return 0;
   }
   const int32_t words = p->in_c / 4;
-  return stream_is(p, s, 9 * words) && s->scratch >= 4u * (uint32_t)(GEMM_POSITIONS + (PATCH_GROUP_WORDS + 1) * words);
+  return stream_is(p, s, 9 * words) && s->scratch >= 4u * (uint32_t)(heads + (PATCH_GROUP_WORDS + 1) * words);
+}
+
+static int check_conv2d_3x3(const void *params, const edgec_sizes *s) { return check_patches(params, s, 8, GEMM_POSITIONS); }
+
+static int check_conv2d_nibbles_3x3(const void *params, const edgec_sizes *s) {
+  return check_patches(params, s, 4, NIBBLE_HEADS);
 }
 
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands) {
-  depthwise_3x3(params, operands);
+  depthwise_3x3(params, operands, 0);
+}
+
+void edgec_s8w4_depthwise_conv2d_2x2n4__dsp(const void *params, const edgec_operands *operands) {
+  depthwise_3x3(params, operands, 1);
 }
 
 void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands) {
-  depthwise_any(params, operands);
+  depthwise_any(params, operands, operands->constant[0]);
+}
+
+void edgec_s8w4_depthwise_conv2d_1x4n1__dsp(const void *params, const edgec_operands *operands) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  widen_taps(operands->scratch, operands->constant[0], p->kernel_h * p->kernel_w, p->out_c);
+  depthwise_any(p, operands, operands->scratch);
 }
 
 static int check_depthwise_any(const void *params, const edgec_sizes *s) {
@@ -296,21 +358,39 @@ static int check_depthwise_any(const void *params, const edgec_sizes *s) {
   return edgec_depthwise_conv2d_check(p, s) && p->in_c == p->out_c && p->shift <= EDGEC_DSP_MAX_SHIFT;
 }
 
-static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {
+static int check_depthwise_nibbles_any(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  edgec_sizes canonical = *s;
+  return edgec_depthwise_conv2d_nibbles_check(p, s) && p->in_c == p->out_c && p->shift <= EDGEC_DSP_MAX_SHIFT &&
+         s->scratch >= edgec_volume(p->kernel_h, p->kernel_w, p->out_c);
+}
+
+static int is_valid_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_sizes *s, uint32_t words) {
   if (s->param_count != sizeof *p / 4 || !edgec_within(p->out_c, 2, 0xffff) || p->in_c != p->out_c || p->kernel_h != 3 ||
       p->kernel_w != 3 || p->stride_h != p->stride_w || !edgec_within(p->stride_h, 1, 2) || p->dilation_h != 1 ||
       p->dilation_w != 1 || p->shift != 0 || s->constant[1] != 0u || s->constant[2] != 0u ||
-      s->constant[0] != 4u * DEPTHWISE_CHANNEL_WORDS * (uint32_t)p->out_c) {
+      s->constant[0] != 4u * words * (uint32_t)p->out_c) {
     return 0;
   }
-  canonical.constant[0] = 9u * (uint32_t)p->out_c;
-  canonical.constant[1] = 4u * (uint32_t)p->out_c;
-  canonical.constant[2] = 4u * (uint32_t)p->out_c;
-  return edgec_depthwise_conv2d_check(p, &canonical) && s->scratch >= 8u * (uint32_t)strips_of(p).plane_words;
+  return edgec_depthwise_conv2d_is_valid(p, s) && s->scratch >= 8u * (uint32_t)strips_of(p).plane_words;
 }
 
+static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  return is_valid_depthwise_3x3(p, s, DEPTHWISE_CHANNEL_WORDS) && p->weight_bits == 8;
+}
+
+static int check_depthwise_nibbles_3x3(const void *params, const edgec_sizes *s) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  return is_valid_depthwise_3x3(p, s, DEPTHWISE_NIBBLE_WORDS) && p->weight_bits == 4;
+}
+
+const edgec_kernel edgec_s8w4_conv2d_2x4n4__dsp_kernel = {0x0190, 1, edgec_s8w4_conv2d_2x4n4__dsp, check_conv2d_nibbles};
+const edgec_kernel edgec_s8w4_conv2d_2x4n4w3__dsp_kernel = {0x0191, 1, edgec_s8w4_conv2d_2x4n4w3__dsp,
+                                                            check_conv2d_nibbles_3x3};
+const edgec_kernel edgec_s8w4_depthwise_conv2d_2x2n4__dsp_kernel = {0x0290, 1, edgec_s8w4_depthwise_conv2d_2x2n4__dsp,
+                                                                    check_depthwise_nibbles_3x3};
+const edgec_kernel edgec_s8w4_depthwise_conv2d_1x4n1__dsp_kernel = {0x0291, 1, edgec_s8w4_depthwise_conv2d_1x4n1__dsp,
+                                                                    check_depthwise_nibbles_any};
 const edgec_kernel edgec_s8_conv2d_2x4c4__dsp_kernel = {0x0110, 1, edgec_s8_conv2d_2x4c4__dsp, check_conv2d};
 const edgec_kernel edgec_s8_conv2d_2x4c4w3__dsp_kernel = {0x0111, 1, edgec_s8_conv2d_2x4c4w3__dsp, check_conv2d_3x3};
 const edgec_kernel edgec_s8_depthwise_conv2d_2x2c4__dsp_kernel = {0x0210, 1, edgec_s8_depthwise_conv2d_2x2c4__dsp,

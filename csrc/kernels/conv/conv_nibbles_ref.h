@@ -4,7 +4,7 @@
 #ifndef EDGEC_CONV_NIBBLES_REF_H
 #define EDGEC_CONV_NIBBLES_REF_H
 
-#include "../nibbles.h"
+#include "../dot.h"
 
 void edgec_s8w4_conv2d__ref(const void *params, const edgec_operands *operands);
 void edgec_s8w4_depthwise_conv2d__ref(const void *params, const edgec_operands *operands);

@@ -1,9 +1,11 @@
 /* Depthwise convolution of any window: four channels at a time straight from the input, weights in canonical
- * order, in which four channels of a tap lie side by side. No scratch. Included by conv_dsp.c alone. */
+ * order, in which four channels of a tap lie side by side. Weights of 4 bits are widened to that in scratch, once a run; else there is no
+ * scratch. Included by conv_dsp.c alone. */
 #ifndef EDGEC_DEPTHWISE_ANY_DSP_H
 #define EDGEC_DEPTHWISE_ANY_DSP_H
 
 #include "../dsp.h"
+#include "../nibbles.h"
 #include "conv.h"
 
 /* All whole fours of channels of a window that lies inside the input; one member a word. Steps are in bytes. A window one tap
@@ -132,8 +134,20 @@ static int32_t sum_of_channel(const edgec_depthwise_conv2d_params *p, const int8
   return acc;
 }
 
-static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_operands *o) {
-  const int8_t *const weights = o->constant[0];
+/* Rows of `channels` 4-bit weights, each beginning at a byte, as bytes without gaps. */
+static void widen_taps(int8_t *to, const int8_t *from, int32_t taps, int32_t channels) {
+  for (int32_t tap = 0; tap < taps; tap++) {
+    for (int32_t c = 0; c < channels; c += 2) {
+      const int8_t byte = *from++;
+      *to++ = (int8_t)edgec_low_nibble(byte);
+      if (c + 1 < channels) {
+        *to++ = (int8_t)edgec_high_nibble(byte);
+      }
+    }
+  }
+}
+
+static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_operands *o, const int8_t *weights) {
   const int32_t down = p->dilation_h * p->in_w * p->in_c;
   const int32_t across = p->dilation_w * p->in_c;
   const int tall = p->kernel_w == 1;

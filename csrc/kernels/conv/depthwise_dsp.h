@@ -14,7 +14,8 @@
 
 enum {
   PLANE_BUDGET = 3072,      /* bytes of both planes, unless two rows of outputs need more */
-  DEPTHWISE_CHANNEL_WORDS = 5 /* bias, multiplier, and for each kernel row [w0, w1, w1, w2] */
+  DEPTHWISE_CHANNEL_WORDS = 5, /* bias, multiplier, and for each kernel row [w0, w1, w1, w2] */
+  DEPTHWISE_NIBBLE_WORDS = 3   /* of 4-bit weights: 16 * bias + w8 (as a code of 0 to 15), multiplier, w0 to w7 */
 };
 
 /* The geometry of planes and strips. */
@@ -491,7 +492,21 @@ static void keep_rows(const strips *s, uint32_t *planes, int32_t keep) {
   }
 }
 
-static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_operands *o) {
+/* A channel of 4-bit weights in the form with 8. */
+static void widen_channel(uint32_t *to, const uint32_t *from) {
+  const uint32_t w = from[2];
+  const uint32_t last = from[0] << 28;
+  to[0] = (uint32_t)((int32_t)from[0] >> 4);
+  to[1] = from[1];
+  for (int32_t row = 0; row < 3; row++) {
+    const uint32_t three = row < 2 ? w << (20 - 12 * row) : (w >> 4 & 0x0ff00000u) | last; /* w2, w1, w0 from the top */
+    const uint32_t middle = (uint32_t)((int32_t)(three << 4) >> 28) & 0xffu;
+    to[2 + row] = (uint32_t)((int32_t)(three << 8) >> 28 & 0xff) | middle << 8 | middle << 16 | (uint32_t)((int32_t)three >> 28) << 24;
+  }
+}
+
+/* nibbles: weights have 4 bits. */
+EDGEC_COPIED void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_operands *o, int nibbles) {
   const strips s = strips_of(p);
   uint32_t *const planes = o->scratch;
   const int32_t keep = 3 - p->stride_h;
@@ -503,6 +518,14 @@ static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_op
   fill(planes, 2 * s.plane_words, p->in_zero_point);
   for (int32_t c = 0; c < p->in_c; c += 2) {
     const int32_t from = c + 1 < p->in_c ? c : c - 1; /* the last of an odd number is read with the one before it */
+    const uint32_t *channels = (const uint32_t *)o->constant[0] + DEPTHWISE_CHANNEL_WORDS * from;
+    uint32_t wide[2 * DEPTHWISE_CHANNEL_WORDS];
+    if (nibbles) {
+      const uint32_t *const narrow = (const uint32_t *)o->constant[0] + DEPTHWISE_NIBBLE_WORDS * from;
+      widen_channel(wide, narrow);
+      widen_channel(wide + DEPTHWISE_CHANNEL_WORDS, narrow + DEPTHWISE_NIBBLE_WORDS);
+      channels = wide;
+    }
     int32_t ready = 0;                                /* rows of the planes that are filled */
     int32_t next = -p->pad_top;                       /* input row of plane row `ready` */
     for (int32_t done = 0; done < p->out_h; done += s.out_rows) {
@@ -522,7 +545,7 @@ static void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_op
         gather(&g, planes + ready + top, o->input[0] + (next + top) * g.middle.pitch + from, rows, p->in_zero_point);
       }
       for (int32_t i = c - from; i < 2; i++) {
-        const uint32_t *const channel = (const uint32_t *)o->constant[0] + DEPTHWISE_CHANNEL_WORDS * (from + i);
+        const uint32_t *const channel = channels + DEPTHWISE_CHANNEL_WORDS * i;
         const strip *const blocks = done + s.out_rows < p->out_h ? &whole : &last;
         int8_t *const y = o->output[0] + done * pitch + from + i;
         if (p->stride_h == 1) {

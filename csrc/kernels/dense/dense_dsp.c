@@ -2,13 +2,14 @@
  *
  * Weights, in constant[0]: for each eight features their biases, eight words (dsp.h) for every four inputs, their multipliers;
  * then for each pair of the rest its biases, its multipliers, two words for every four inputs. Inputs and features are padded
- * with zeros. The row is unpacked again for every block: that is 5 instructions in 33, and a row of unpacked inputs would take
+ * with zeros. Of 4-bit weights there is one word for two features, and the biases are those of that form. The row is unpacked again for every block: that is 5 instructions in 33, and a row of unpacked inputs would take
  * more RAM than the layer itself.
  */
 #include "../dsp.h"
 #include "dense.h"
 
 void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8w4_dense_8x1n4__dsp(const void *params, const edgec_operands *operands);
 
 enum { BLOCK = 8 };
 
@@ -23,7 +24,8 @@ typedef struct row_blocks {
   int32_t has_tail;
   uint32_t tail; /* the bytes behind the last whole word, padded with zeros */
   const uint32_t *weights;
-  int32_t shift; /* of the layer */
+  int32_t shift;        /* of the layer */
+  int32_t correction_b; /* with 4-bit weights, of the second feature of a pair */
 } row_blocks;
 
 static int8_t requantized(const row_blocks *r, int32_t acc, uint32_t multiplier) {
@@ -34,6 +36,7 @@ static int8_t requantized(const row_blocks *r, int32_t acc, uint32_t multiplier)
 
 /* All blocks from y to y_end; returns the weights behind them. */
 const uint32_t *edgec_dsp_dense(const row_blocks *r);
+const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r);
 
 #define DENSE_TWO(a, b)          \
   "ldrd r4, r5, [r0], #8\n"      \
@@ -45,13 +48,28 @@ const uint32_t *edgec_dsp_dense(const row_blocks *r);
   "smlad " b ", r5, r3, " b "\n"
 
 /* Four inputs to eight features: 33 instructions, 132 bytes. */
-#define DENSE_STEP               \
+#define DENSE_UNPACK             \
   "ldr.w r2, [r1], #4\n"         \
   "rev16.w r3, r2\n"             \
-  "sxtb16 r2, r2\n"            \
+  "sxtb16 r2, r2\n"              \
   "eor.w r3, r3, #0x00800080\n"  \
-  "eor.w r3, r3, #0xff00ff00\n"  \
+  "eor.w r3, r3, #0xff00ff00\n"
+#define DENSE_STEP DENSE_UNPACK  \
   DENSE_TWO("r6", "r7") DENSE_TWO("r8", "r9") DENSE_TWO("r10", "r11") DENSE_TWO("r12", "lr")
+
+#define DENSE_NIBBLES(a, b)      \
+  "ldr r4, [r0], #4\n"           \
+  "and r5, r4, #0x0f0f0f0f\n"    \
+  "smlad " a ", r4, r2, " a "\n" \
+  "smlad " b ", r5, r2, " b "\n" \
+  "sxtb16 r4, r4, ror #8\n"      \
+  "sxtb16 r5, r5, ror #8\n"      \
+  "smlad " a ", r4, r3, " a "\n" \
+  "smlad " b ", r5, r3, " b "\n"
+
+/* Four inputs to eight features of 4-bit weights: 37 instructions, 148 bytes. */
+#define DENSE_NIBBLE_STEP DENSE_UNPACK \
+  DENSE_NIBBLES("r6", "r7") DENSE_NIBBLES("r8", "r9") DENSE_NIBBLES("r10", "r11") DENSE_NIBBLES("r12", "lr")
 
 #define DENSE_FINISH(acc, m, at)   \
   "smmlar " acc ", " acc ", " m ", r1\n" \
@@ -128,6 +146,84 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense)
         "bne 5b\n"
         "b 4b\n" EDGEC_DSP_END(edgec_dsp_dense));
 
+/* The same frame, and correction_b at 44. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense_nibbles)
+        "push {r4-r11, lr}\n"
+        "sub sp, sp, #52\n"
+        "ldmia.w r0, {r1-r12}\n"
+        "stmia.w sp, {r1-r12}\n"
+        "mov r0, r10\n"
+        "subs r2, r2, r1\n" /* 4 * words */
+        "lsrs r2, r2, #2\n"
+        "negs r2, r2\n"
+        "and r2, r2, #3\n"
+        "adr r3, 2f\n"
+        "movs r4, #148\n"
+        "mla r2, r2, r4, r3\n"
+        "adds r2, r2, #1\n"
+        "str r2, [sp, #8]\n"
+        "1:\n"
+        "ldmia.w r0!, {r6-r12, lr}\n"
+        "ldr r2, [sp, #24]\n"
+        "ldr r3, [sp, #44]\n"
+        "ldr r1, [sp]\n"
+        "add r6, r6, r2\n"
+        "add r7, r7, r3\n"
+        "add r8, r8, r2\n"
+        "add r9, r9, r3\n"
+        "add r10, r10, r2\n"
+        "add r11, r11, r3\n"
+        "add r12, r12, r2\n"
+        "add lr, lr, r3\n"
+        "ldr pc, [sp, #8]\n"
+        ".p2align 2\n"
+        "2:\n" DENSE_NIBBLE_STEP DENSE_NIBBLE_STEP DENSE_NIBBLE_STEP DENSE_NIBBLE_STEP
+        "ldr r2, [sp, #4]\n"
+        "cmp r1, r2\n"
+        "bne.w 2b\n"
+        "ldr r2, [sp, #28]\n"
+        "cmp r2, #0\n"
+        "beq.w 3f\n"
+        "add r1, sp, #32\n" DENSE_NIBBLE_STEP
+        "3:\n"
+        "sub r6, r6, r7\n"
+        "sub r8, r8, r9\n"
+        "sub r10, r10, r11\n"
+        "sub r12, r12, lr\n"
+        "asr r6, r6, #4\n"
+        "asr r8, r8, #4\n"
+        "asr r10, r10, #4\n"
+        "asr r12, r12, #4\n"
+        "ldr r2, [sp, #40]\n"
+        "cmp r2, #0\n"
+        "bne.w 5f\n"
+        "4:\n"
+        "ldrd r1, r2, [sp, #12]\n"
+        "ldmia r0!, {r3, r4, r5}\n"
+        DENSE_FINISH("r6", "r3", "0") DENSE_FINISH("r7", "r4", "1") DENSE_FINISH("r8", "r5", "2")
+        "ldmia r0!, {r3, r4, r5, r6, r7}\n"
+        DENSE_FINISH("r9", "r3", "3") DENSE_FINISH("r10", "r4", "4") DENSE_FINISH("r11", "r5", "5")
+        DENSE_FINISH("r12", "r6", "6") DENSE_FINISH("lr", "r7", "7")
+        "adds r2, r2, #8\n"
+        "ldr r3, [sp, #20]\n"
+        "str r2, [sp, #16]\n"
+        "cmp r2, r3\n"
+        "bne.w 1b\n"
+        "add sp, sp, #52\n"
+        "pop {r4-r11, pc}\n"
+        "5:\n"
+        "qadd r6, r6, r6\n"
+        "qadd r7, r7, r7\n"
+        "qadd r8, r8, r8\n"
+        "qadd r9, r9, r9\n"
+        "qadd r10, r10, r10\n"
+        "qadd r11, r11, r11\n"
+        "qadd r12, r12, r12\n"
+        "qadd lr, lr, lr\n"
+        "subs r2, r2, #1\n"
+        "bne 5b\n"
+        "b 4b\n" EDGEC_DSP_END(edgec_dsp_dense_nibbles));
+
 #else
 
 static const uint32_t *edgec_dsp_dense(const row_blocks *r) {
@@ -152,15 +248,39 @@ static const uint32_t *edgec_dsp_dense(const row_blocks *r) {
   return w;
 }
 
+static const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r) {
+  const uint32_t *w = r->weights;
+  for (int8_t *y = r->y; y != r->y_end; y += BLOCK) {
+    int32_t acc[BLOCK];
+    for (int32_t i = 0; i < BLOCK; i++) {
+      acc[i] = edgec_wrapping_add((int32_t)*w++, i % 2 == 0 ? r->correction : r->correction_b);
+    }
+    const int32_t words = (int32_t)(r->x_end - r->x) / 4;
+    for (int32_t k = 0; k < words + r->has_tail; k++) {
+      const uint32_t word = k == words ? r->tail : edgec_load_word(r->x + 4 * k);
+      for (int32_t i = 0; i < BLOCK; i++) {
+        const uint32_t weights = i % 2 == 0 ? *w : *w++ & 0x0f0f0f0fu;
+        acc[i] = edgec_smlad(weights, edgec_sxtb16(word), acc[i]);
+        acc[i] = edgec_smlad(edgec_sxtb16_high(weights), edgec_odd(word), acc[i]);
+      }
+    }
+    for (int32_t i = 0; i < BLOCK; i++) {
+      acc[i] = i % 2 == 0 ? (int32_t)((uint32_t)acc[i] - (uint32_t)acc[i + 1]) >> 4 : acc[i];
+      y[i] = requantized(r, acc[i], *w++);
+    }
+  }
+  return w;
+}
+
 #endif
 
-/* The features behind the last block, `count` of them. */
-static void run_pairs(const row_blocks *r, const uint32_t *w, int8_t *y, int32_t count) {
+/* The features behind the last block, `count` of them; nibbles: of weights of 4 bits. */
+EDGEC_COPIED void run_pairs(const row_blocks *r, const uint32_t *w, int8_t *y, int32_t count, int nibbles) {
   for (int32_t n = 0; n < count; n += 2) {
     const uint32_t *const head = w;
     const int8_t *x = r->x;
     int32_t a = edgec_wrapping_add((int32_t)head[0], r->correction);
-    int32_t b = edgec_wrapping_add((int32_t)head[1], r->correction);
+    int32_t b = edgec_wrapping_add((int32_t)head[1], nibbles ? r->correction_b : r->correction);
     w += 4;
     for (int32_t tail = 0; tail <= r->has_tail; tail++) {
       const int8_t *const end = tail ? (const int8_t *)(&r->tail + 1) : r->x_end;
@@ -168,12 +288,16 @@ static void run_pairs(const row_blocks *r, const uint32_t *w, int8_t *y, int32_t
         const uint32_t word = edgec_load_word(x);
         const uint32_t even = edgec_sxtb16(word);
         const uint32_t odd = edgec_odd(word);
+        const uint32_t second = nibbles ? w[0] & 0x0f0f0f0fu : w[1];
         a = edgec_smlad(w[0], even, a);
-        b = edgec_smlad(w[1], even, b);
+        b = edgec_smlad(second, even, b);
         a = edgec_smlad(edgec_sxtb16_high(w[0]), odd, a);
-        b = edgec_smlad(edgec_sxtb16_high(w[1]), odd, b);
-        w += 2;
+        b = edgec_smlad(edgec_sxtb16_high(second), odd, b);
+        w += nibbles ? 1 : 2;
       }
+    }
+    if (nibbles) {
+      a = (int32_t)((uint32_t)a - (uint32_t)b) >> 4;
     }
     y[n] = requantized(r, a, head[2]);
     if (n + 1 < count) {
@@ -182,8 +306,16 @@ static void run_pairs(const row_blocks *r, const uint32_t *w, int8_t *y, int32_t
   }
 }
 
-void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operands) {
-  const edgec_dense_params *const p = params;
+/* -8 times the sum of the row's inputs. */
+static int32_t row_correction(const row_blocks *r) {
+  int32_t odd = edgec_smlad(edgec_odd(r->tail), 0x00010001u, 0);
+  for (const int8_t *x = r->x; x != r->x_end; x += 4) {
+    odd = edgec_smlad(edgec_odd(edgec_load_word(x)), 0x00010001u, odd);
+  }
+  return edgec_nibble_correction(odd, r->correction, (int32_t)(r->x_end - r->x) / 2 + 2);
+}
+
+EDGEC_COPIED void run_rows(const edgec_dense_params *p, const edgec_operands *operands, int nibbles) {
   const int32_t left = p->in_features % 4;
   const int32_t blocks = p->out_features / BLOCK;
   int8_t *y = operands->output[0];
@@ -204,14 +336,25 @@ void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operand
     for (const int8_t *x = r.x; x != r.x_end; x += 4) {
       r.correction = edgec_smlad(edgec_sxtb16(edgec_load_word(x)), EDGEC_EVEN_CORRECTION, r.correction);
     }
-    run_pairs(&r, blocks != 0 ? edgec_dsp_dense(&r) : r.weights, y + BLOCK * blocks, p->out_features - BLOCK * blocks);
+    r.correction_b = 0;
+    if (nibbles) {
+      r.correction_b = row_correction(&r);
+      r.correction = edgec_wrapping_add(r.correction, r.correction_b);
+    }
+    if (blocks != 0) {
+      r.weights = nibbles ? edgec_dsp_dense_nibbles(&r) : edgec_dsp_dense(&r);
+    }
+    run_pairs(&r, r.weights, y + BLOCK * blocks, p->out_features - BLOCK * blocks, nibbles);
     y += p->out_features;
   }
   edgec_clamp_bytes(operands->output[0], p->rows * p->out_features, p->clamp_min, p->clamp_max);
 }
 
-static int check_dense(const void *params, const edgec_sizes *s) {
-  const edgec_dense_params *const p = params;
+void edgec_s8_dense_8x1c4__dsp(const void *params, const edgec_operands *operands) { run_rows(params, operands, 0); }
+
+void edgec_s8w4_dense_8x1n4__dsp(const void *params, const edgec_operands *operands) { run_rows(params, operands, 1); }
+
+static int check_rows(const edgec_dense_params *p, const edgec_sizes *s, uint32_t words_of_two) {
   edgec_sizes canonical = *s;
   if (s->param_count != sizeof *p / 4 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_features, 4, 0xfffff) ||
       !edgec_within(p->out_features, 1, 0xfffff) || s->constant[1] != 0u || s->constant[2] != 0u) {
@@ -219,13 +362,23 @@ static int check_dense(const void *params, const edgec_sizes *s) {
   }
   const uint64_t words = ((uint32_t)p->in_features + 3u) / 4u;
   const uint64_t channels = ((uint32_t)p->out_features + 1u) & ~1u;
-  if (s->constant[0] != channels * 4u * (words + 2u)) {
+  if (s->constant[0] != channels / 2u * 4u * (words_of_two * words + 4u)) {
     return 0;
   }
-  canonical.constant[0] = edgec_area(p->out_features, p->in_features);
   canonical.constant[1] = 4u * (uint32_t)p->out_features;
   canonical.constant[2] = 4u * (uint32_t)p->out_features;
+  if (words_of_two == 1u) {
+    canonical.constant[0] = edgec_area(p->out_features, (p->in_features + 1) / 2);
+    return (uint32_t)p->in_features < EDGEC_NIBBLE_TAPS && edgec_dense_nibbles_check(p, &canonical);
+  }
+  canonical.constant[0] = edgec_area(p->out_features, p->in_features);
   return edgec_dense_check(p, &canonical);
 }
+
+static int check_dense(const void *params, const edgec_sizes *s) { return check_rows(params, s, 2); }
+
+static int check_dense_nibbles(const void *params, const edgec_sizes *s) { return check_rows(params, s, 1); }
+
+const edgec_kernel edgec_s8w4_dense_8x1n4__dsp_kernel = {0x0390, 1, edgec_s8w4_dense_8x1n4__dsp, check_dense_nibbles};
 
 const edgec_kernel edgec_s8_dense_8x1c4__dsp_kernel = {0x0310, 1, edgec_s8_dense_8x1c4__dsp, check_dense};

@@ -1,6 +1,5 @@
 /* dense, the reference: one row, two output features at a time; weights of 8 bits, and of 4. */
 #include "../dot.h"
-#include "../nibbles.h"
 #include "dense.h"
 
 void edgec_s8_dense__ref(const void *params, const edgec_operands *operands);
