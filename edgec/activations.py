@@ -81,11 +81,12 @@ def reference_of(model: Any, artifact: Artifact, shapes: Mapping[str, Any] | Non
         skip = ["remove_constant_channels"]
     layerwise, _ = graph.optimize(whole, skip=skip)
     ensure_bias(layerwise, place(layerwise.graph).layers)
-    rungs = {r["name"]: r["kept"] for r in artifact.manifest.get("quantization", {}).get("rungs", [])}
+    rungs = artifact.manifest.get("quantization", {}).get("rungs", [])
+    equalized = any(r["kept"] and "equalization" in r["name"] for r in rungs)
     note = "the float model in ONNX Runtime; its layers after edgec's passes"
-    if rungs.get("equalization"):
+    if equalized:
         note += ", channels scaled as equalization scaled them"
-    return Reference(whole, layerwise, _of_float(layerwise, artifact, bool(rungs.get("equalization"))), False, note)
+    return Reference(whole, layerwise, _of_float(layerwise, artifact, equalized), False, note)
 
 
 def _imported(model: Any, artifact: Artifact, shapes: Mapping[str, Any] | None) -> ir.Model:

@@ -200,11 +200,11 @@ def _cause(row: dict[str, Any], s: TensorStatistics, weighted: bool, facts: dict
             how = (
                 "choose this tensor's range from data like this"
                 if elsewhere
-                else "calibrate with data like this, and without outliers (--ranges mse is the default)"
+                else "calibrate with data like this, and without outliers (leave --ranges at its default)"
             )
             return Cause("too few steps used", f"{row['levels_used']} of {LEVELS} levels occur; {seen}", how)
         if s.spread >= WIDE_SPREAD:
-            kept = any(r["name"] == "equalization" and r["kept"] for r in facts.get("quantization", {}).get("rungs", []))
+            kept = any("equalization" in r["name"] and r["kept"] for r in facts.get("quantization", {}).get("rungs", []))
             how = (
                 "--equalize 1,1 evens channels out further"
                 if kept

@@ -13,6 +13,7 @@ import pytest
 from edgec import graph, lower
 from edgec.compress import Options, _hotloops, quantize, quantize_model
 from edgec.compress import second_order as so
+from edgec.compress.calibrate import PROBES
 from edgec.compress.observer import BINS, Histogram
 from edgec.compress.ranges import SOFTMAX, from_bounds, lattice_range, minmax_range, mse_range
 from edgec.compress.report import sqnr_db
@@ -224,7 +225,7 @@ def test_accuracy_of_the_small_net_and_of_its_report():
     assert np.mean(a.argmax(-1) == b.argmax(-1)) > 0.95 and np.abs(a - b).max() < 0.06
     assert min(layer.weight_sqnr_db for layer in report.layers) > 25
     assert list(report.output_sqnr_db.values())[0] > 28
-    assert all(0 <= t.clipped < 0.05 or t.rule == "natural" for t in report.tensors)
+    assert all(0 <= t.clipped < 0.05 or t.rule in ("natural", "output error") for t in report.tensors)
     assert sum(r.kept for r in report.rungs) >= 1 and all(np.isfinite(r.sqnr_db) for r in report.rungs)
 
 
@@ -292,7 +293,7 @@ def test_dead_channel_keeps_its_bias(bias):
     """Weights near 1e-30 beside a bias of 0.6: the scale must be large enough for the bias to survive in int32."""
     net = small_net(bias)
     model = static(net.model(net.result))
-    result, _ = checked(model, calibration=samples())
+    result, _ = checked(model, calibration=samples(), options=Options(equalize=(0.0, 0.0)))  # which scales channels, this one too
     name = next(n for n in model.graph if n.op_type == "Relu").outputs[0].name
     for m in (model, result):
         value = next(o for n in m.graph for o in n.outputs if o.name == name)
@@ -337,7 +338,7 @@ def test_one_sample_is_enough_to_run():
     net = small_net()
     model = static(net.model(net.result))
     result, report = checked(model, calibration=samples(1))
-    assert report.probes == report.samples == 1 and np.isfinite(run(result, samples(3))).all()
+    assert report.probes == report.samples == 1 and "too few" in report.degraded and all(r.kept for r in report.rungs) and np.isfinite(run(result, samples(3))).all()
 
 
 @pytest.mark.parametrize(
@@ -380,12 +381,12 @@ def test_memory_does_not_grow_with_the_number_of_samples():
                 return (rng.standard_normal((1, 3, 8, 8)).astype(np.float32) for _ in range(n))
 
         tracemalloc.start()
-        quantize(model, Stream())
+        quantize(model, Stream(), options=Options(ranges="mse", equalize=(0.0, 0.0)))
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return used
 
-    few, many = peak(150), peak(600)
+    few, many = peak(2 * PROBES + 200), peak(4 * PROBES + 400)
     assert many < 1.15 * few, (few, many)
 
 
@@ -410,7 +411,7 @@ def test_agreement_with_float(name, calibrate, agreement, sqnr):
     if agreement is not None:
         assert np.mean(float_logits.argmax(1) == int8_logits.argmax(1)) >= agreement
     if name == "mobilenet_v1_025_vww":
-        assert any(r.name == "equalization" and r.kept for r in report.rungs)
+        assert any("equalization" in r.name and r.kept for r in report.rungs)
 
 
 def accuracy_data(name: str, calibrate: int) -> tuple[np.ndarray, np.ndarray]:

@@ -111,7 +111,7 @@ class _Pool:
 
     def add(self, sample: dict[str, np.ndarray]) -> None:
         if self.index % self.stride == 0:
-            self.kept.append(sample)
+            self.kept.append({name: array.copy() for name, array in sample.items()})  # not a view, which keeps its whole batch
             if len(self.kept) == 2 * self.limit:
                 self.kept, self.stride = self.kept[::2], self.stride * 2
         self.index += 1

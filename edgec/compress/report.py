@@ -38,32 +38,54 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class Rung:
-    """One rung of the ladder: what it adds to the ones kept before it, its SQNR in dB on held-out probes, whether it was kept."""
+    """One rung of the ladder: what it adds to the ones kept before it, and whether it was kept.
+
+    sqnr_db: of the outputs on the select part. gain_db: less noise than without it, in the outputs and in front of the last
+    layers; chance_db: the standard error of that. It is kept unless it is worse by more than chance.
+    """
 
     name: str
     sqnr_db: float
+    gain_db: float
+    chance_db: float
     kept: bool
+
+
+@dataclass(frozen=True)
+class OutputReport:
+    """One graph output beside float: SQNR in dB (in front of a final softmax: of its logits); for class scores the percentage of
+    samples with the same class and its Wilson interval at 95 %, else None."""
+
+    name: str
+    samples: int
+    sqnr_db: float
+    agreement: float | None = None
+    agreement_interval: list[float] | None = None
 
 
 @dataclass
 class QuantizationReport:
     """tensors and layers in the order of the graph.
 
-    output_sqnr_db: of each graph output on the probe samples (in front of a final softmax: of its logits); the network was
-    fitted to these samples, so expect a little less on others. rungs: what was tried, and the SQNR, on a quarter of the
-    probes that took no part in the fitting, by which it was kept or not. weight_bits: layer name → 8 or 4; weight_bytes: of all
-    layers, as `mixed_precision.weight_bytes` counts them.
+    samples: all; parts: how many of them fell to fit, select and report; degraded: why no samples could be held out, or "".
+    rungs: what was tried, judged on the select part. outputs: measured on the report part, which nothing was chosen by (or on all
+    samples where degraded); output_sqnr_db: the SQNR among them. weight_bits: layer name → 8 or 4; weight_bytes: of all layers,
+    as `weight_bytes.weight_bytes` counts them; sensitivities: of `sensitivity.LayerSensitivity`, where they chose the bits.
     """
 
     samples: int = 0
     probes: int = 0
+    parts: dict[str, int] = field(default_factory=dict)
+    degraded: str = ""
     synthetic: bool = False
     tensors: list[TensorReport] = field(default_factory=list)
     layers: list[LayerReport] = field(default_factory=list)
+    outputs: list[OutputReport] = field(default_factory=list)
     output_sqnr_db: dict[str, float] = field(default_factory=dict)
     rungs: list[Rung] = field(default_factory=list)
     weight_bits: dict[str, int] = field(default_factory=dict)
     weight_bytes: int = 0
+    sensitivities: list[Any] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,0 +1,126 @@
+"""The ladder of quantization: what may help is tried in order, cheapest first, and kept if it helps on samples it was not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.compress.calibrate import channel_reach
+from edgec.compress.candidate import Candidate, Judgement, Progress, RangeOptions, Ranges
+from edgec.compress.equalize import equalize
+from edgec.compress.layerwise import LayerOptions, Walk
+from edgec.compress.output_ranges import OutputRanges
+from edgec.compress.report import Rung
+from edgec.compress.splits import Split
+
+STRONGER = 1.4
+"""Factor on the exponent of equalization for dense layers, tried after the given one."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A float model and everything needed to quantize it."""
+
+    candidate: Candidate
+    ranges: RangeOptions
+    layers: LayerOptions
+
+    def judge(self) -> Judgement:
+        return self.candidate.judge(self.ranges, self.layers)
+
+    def final(self) -> tuple[Ranges, Walk]:
+        ranges = self.candidate.ranges(self.ranges, everything=True)
+        return ranges, self.candidate.final(ranges, self.layers)
+
+
+Attempt = Callable[[Choice], Choice | None]
+"""From the best so far to what may be better, or None where it does not apply."""
+
+
+class Ladder:
+    """options: compress.Options; bits: layer name → bits of its weights; probes: how many samples to keep at most.
+
+    Raises:
+        DataError: as calibrate.
+    """
+
+    def __init__(self, model: ir.Model, split: Split, options, bits: dict[str, int], probes: int, progress: Progress | None) -> None:
+        self.model, self.split, self.options, self.probes, self.progress = model, split, options, probes, progress
+        self.low = any(b < 8 for b in bits.values())
+        self.bits = bits
+        self.rungs: list[Rung] = []
+
+    def climb(self) -> Choice:
+        """Every rung that options allow is judged; where no samples are held out, each is taken.
+
+        Each has been worth something on most networks, so a difference that chance explains does not speak against it.
+        """
+        best, figure = self._start(), None
+        for name, attempt in self._attempts():
+            tried = attempt(best)
+            if tried is None:
+                continue
+            judged = tried.judge()
+            gain, chance = (0.0, 0.0) if figure is None else judged.gain_over(figure)
+            kept = figure is None or bool(self.split.degraded) or gain > -chance
+            self.rungs.append(Rung(name, judged.sqnr_db, gain, chance, kept))
+            if kept:
+                best, figure = tried, judged
+        return best
+
+    def _start(self) -> Choice:
+        o = self.options
+        self._base = candidate = Candidate(self.model, self.split, self.probes, self.progress)
+        if self.low:  # neither min-max nor rounding to nearest say anything about what 4 bits can do
+            layers = LayerOptions(o.rounding, o.weight_search, o.bias_correction, self.bits)
+            return Choice(candidate, RangeOptions("minmax" if o.ranges == "minmax" else "mse", o.lattice), layers)
+        return Choice(candidate, RangeOptions("minmax", o.lattice), LayerOptions("nearest", False, False, self.bits))
+
+    def _attempts(self) -> Iterator[tuple[str, Attempt]]:
+        o = self.options
+        if self.low:
+            ranges = "minmax" if o.ranges == "minmax" else "MSE"
+            yield f"{ranges} ranges" + (", bias correction" if o.bias_correction else ""), lambda best: best
+        else:
+            yield "minmax ranges", lambda best: best
+            if o.bias_correction:
+                yield "bias correction", lambda best: replace(best, layers=replace(best.layers, bias_correction=True))
+            if o.ranges != "minmax":
+                yield "MSE ranges", self._least_squares_ranges
+            elif o.weight_search:
+                yield "MSE weight scales", lambda best: replace(best, layers=replace(best.layers, search=True))
+        dense, depthwise = o.equalize
+        if dense or depthwise:
+            yield "equalization", self._equalized(dense, depthwise)
+        if o.rounding == "second_order" and not self.low:
+            yield "second-order rounding", lambda best: replace(best, layers=replace(best.layers, rounding="second_order"))
+        if 0 < dense < 1:
+            yield "stronger equalization", self._equalized(min(dense * STRONGER, 1.0), depthwise)
+        if o.ranges == "output":
+            yield "ranges by output error", self._by_output_error
+
+    def _least_squares_ranges(self, best: Choice) -> Choice:
+        """Of activations, and of weights."""
+        return replace(best, ranges=replace(best.ranges, rule="mse"), layers=replace(best.layers, search=self.options.weight_search))
+
+    def _equalized(self, dense: float, depthwise: float) -> Attempt:
+        def attempt(best: Choice) -> Choice:
+            base = self._base
+            model = self.model.clone()
+            probes = {name: array[base.found.fit] for name, array in base.found.probes.items()}
+            equalize(model, channel_reach(self.model, base.placement, probes), dense=dense, depthwise=depthwise)
+            return replace(best, candidate=Candidate(model, self.split, self.probes, self.progress))
+
+        return attempt
+
+    def _by_output_error(self, best: Choice) -> Choice | None:
+        c = best.candidate
+        ranges = c.ranges(best.ranges)
+        search = OutputRanges(c.quantizer, c.judged, np.flatnonzero(c.found.fit))
+        if not search.usable:
+            return None
+        moves = search.search(ranges.parameters, lambda group: ranges.rules[group] in ("natural", "lattice"), self.progress)
+        return replace(best, ranges=replace(best.ranges, moves=moves))

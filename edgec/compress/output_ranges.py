@@ -1,0 +1,139 @@
+"""Ranges by what they do to the outputs: each activation is quantized alone, and its ends go where the outputs change least.
+
+A histogram does not know which values matter. In front of an addition and a Relu, for one, most of the negative half never
+reaches the output, so a range that cuts it off has finer steps for the rest. With one activation quantized at a time its own
+error is all there is to see, so a few samples suffice, and the order of the activations does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.compress.layerwise import LayerwiseQuantizer, fake_quantize
+from edgec.compress.placement import Group
+from edgec.compress.ranges import GRID, Quantization, moved_range
+from edgec.graph import count_macs
+from edgec.graph.channel_affine import weights_and_bias
+from edgec.graph.edit import shape_of
+
+JUMPS = (1, 2, 4, 8)
+"""Powers of ranges.GRID by which an end moves in one step: far ones because the error need not fall all the way to a better range."""
+
+LOUDER = 3
+"""The error of a range is the mean of its own and of those of the samples made louder and quieter by this power of GRID: a quarter
+each, as in ranges.LOUDNESS, and for the same reason."""
+
+FURTHEST = 24
+
+WORTH = 0.99
+"""An end moves only if the error falls at least to this fraction."""
+
+SAMPLES = 64
+ACTIVATION_BYTES = 64 * 2**20
+WORK = 4.0e9
+"""Multiply-accumulates of one evaluation of all samples, at most; larger networks are searched with fewer samples."""
+
+FEWEST = 8
+"""Samples below which the search is not worth its name."""
+
+
+class OutputRanges:
+    """Searches ranges on some of a quantizer's probes, whose float activations it keeps."""
+
+    def __init__(self, quantizer: LayerwiseQuantizer, judged: tuple[ir.Value, ...], fit: np.ndarray) -> None:
+        """judged: the values whose error counts; fit: indices of the probes to use."""
+        self.quantizer, self.judged = quantizer, judged
+        graph = quantizer.model.graph
+        kept = sum(int(np.prod(shape_of(o))) * 4 for n in graph for o in n.outputs)
+        limit = int(min(SAMPLES, ACTIVATION_BYTES // max(kept, 1), WORK // max(count_macs(quantizer.model), 1)))
+        self.fit = fit[np.unique(np.linspace(0, len(fit) - 1, min(limit, len(fit))).round().astype(int))] if limit >= FEWEST else fit[:0]
+        self.constants = {}
+        for node in quantizer.layers:
+            self.constants[node] = tuple(a.astype(np.float32) for a in weights_and_bias(node))
+        self.exact: dict[ir.Value, np.ndarray] = {}
+
+    @property
+    def usable(self) -> bool:
+        return len(self.fit) >= FEWEST
+
+    def search(
+        self, ranges: Mapping[ir.Value, Quantization], fixed: Callable[[Group], bool], progress: Callable[[str, float], None] | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """How far the ends of each group's range are best moved, by the name of its first value.
+
+        Not moved are groups for which fixed(group) holds, and those of judged values: their error is in the histogram already.
+        """
+        graph, groups = self.quantizer.model.graph, self.quantizer.placement.all_groups()
+        for value in graph.inputs:
+            self.exact[value] = self.quantizer.probes[value.name][self.fit]
+        for node in graph:
+            self._run(node, self.exact, self.exact)
+        result = {}
+        for done, group in enumerate(groups, 1):
+            if not fixed(group) and not any(v in self.judged for v in group.members):
+                moves = self._moves(group, ranges[group.members[0]])
+                if moves != (0, 0):
+                    result[group.members[0].name] = moves
+            if progress is not None:
+                progress("search ranges", done / len(groups))
+        return result
+
+    def _moves(self, group: Group, start: Quantization) -> tuple[int, int]:
+        """Moves one end, then the other, as long as that helps."""
+        behind = self._behind(group)
+        found: dict[tuple[int, int], float] = {}
+
+        def alone(low: int, high: int) -> float:
+            if (low, high) not in found:
+                found[low, high] = self._error(group, behind, moved_range(start, low, high))
+            return found[low, high]
+
+        def error(low: int, high: int) -> float:
+            """Samples louder by f in a range are the samples in a range narrower by f, with the error scaled."""
+            f = GRID ** (2 * LOUDER)
+            return 0.5 * alone(low, high) + 0.25 * (f * alone(low - LOUDER, high - LOUDER) + alone(low + LOUDER, high + LOUDER) / f)
+
+        best = (0, 0)
+        for _ in range(2):
+            for end in (0, 1):
+                if abs((start.low, start.high)[end]) < start.scale / 2:
+                    continue
+                for jump in (*JUMPS, *(-j for j in JUMPS)):
+                    while True:
+                        moved = (best[0] + jump, best[1]) if end == 0 else (best[0], best[1] + jump)
+                        if max(map(abs, moved)) > FURTHEST or not error(*moved) < WORTH * error(*best):
+                            break
+                        best = moved
+        return best
+
+    def _behind(self, group: Group) -> list[ir.Node]:
+        """Nodes that a change of the group's values reaches, in order."""
+        reached, nodes = set(group.members), []
+        for node in self.quantizer.model.graph:
+            if any(v in reached for v in node.inputs):
+                nodes.append(node)
+                reached.update(node.outputs)
+        return nodes
+
+    def _error(self, group: Group, behind: list[ir.Node], q: Quantization) -> float:
+        """Sum over the judged values of noise to signal."""
+        members = set(group.members)
+        changed = {v: fake_quantize(self.exact[v], q) for v in group.members if v.producer() is None or v.producer() not in behind}
+        for node in behind:
+            self._run(node, changed, self.exact)
+            for value in node.outputs:
+                if value in members:
+                    changed[value] = fake_quantize(changed[value], q)
+        total = 0.0
+        for value in self.judged:
+            if value in changed:
+                signal = float(np.square(self.exact[value], dtype=np.float64).sum())
+                total += float(np.square(changed[value] - self.exact[value], dtype=np.float64).sum()) / max(signal, 1e-30)
+        return total
+
+    def _run(self, node: ir.Node, into: dict[ir.Value, np.ndarray], otherwise: Mapping[ir.Value, np.ndarray]) -> None:
+        arrays = {v: into[v] if v in into else otherwise[v] for v in node.inputs if v is not None and (v in into or v in otherwise)}
+        into.update(zip(node.outputs, self.quantizer.run(node, arrays, self.constants.get(node, ())), strict=True))
