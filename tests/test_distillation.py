@@ -186,6 +186,13 @@ def test_other_data_for_the_figures_leaves_more_to_train_on(torch, student, teac
     assert more["samples"]["train"] > some["samples"]["train"] and more["samples"]["report"] == 40
 
 
+def test_the_last_state_and_more_data_instead_of_a_choice(torch, student, teacher, data):
+    _, chosen = distill(student, teacher, data, steps=40, threads=1)
+    _, last = distill(student, teacher, data, steps=40, threads=1, choose="last")
+    assert last["samples"]["train"] == chosen["samples"]["train"] + chosen["samples"]["select"] and last["samples"]["select"] == 0
+    assert last["selected_step"] == 40 and last["loss"]["select"] == [] and last["after"]["sqnr_db"] > last["before"]["sqnr_db"] + 4
+
+
 def test_matching_activations_of_the_same_name(torch, student, teacher, data):
     _, report = distill(student, teacher, data, steps=60, features=1.0, threads=1)
     assert report["after"]["sqnr_db"] > report["before"]["sqnr_db"]

@@ -41,6 +41,7 @@ def distill(
     held_out: Any = None,
     threads: int | None = None,
     precision: str = "auto",
+    choose: str = "best",
     checkpoint: str | os.PathLike | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> tuple[ir.Model, dict[str, Any]]:
@@ -60,7 +61,9 @@ def distill(
         warmup: part of the budget over which the rate rises; average: decay of the average of the parameters.
         temperature, divergence: of the KL term, for outputs behind a softmax; features: weight of matching activations of the same
             name and shape.
-        held_out: other samples to take the report's figures from; all but the select part of data is then trained on.
+        choose: "best" keeps the state with the least loss on the select part; "last" trains on that part too and keeps the last average:
+            better with a few hundred samples, or where the student was fitted to that part before.
+        held_out: other samples to take the report's figures from; the report part of data is then trained on too.
         threads: of torch; default its own choice.
         precision: of training steps, never of figures: "float32", "bfloat16", or "auto": bfloat16 for a float student on a processor that
             multiplies it, which takes 0.6 of the time.
@@ -80,7 +83,7 @@ def distill(
     from edgec.compress.distillation.distilling import Options, run
 
     options = Options(
-        seconds, steps, seed, batch, learning_rate, warmup, average, temperature, divergence, features, threads, precision,
+        seconds, steps, seed, batch, learning_rate, warmup, average, temperature, divergence, features, threads, precision, choose,
         augment if isinstance(augment, str) else getattr(augment, "__qualname__", "function"),
     )  # fmt: skip
     return run(student, teacher, data, options, quantize=quantize, augment=augment, held_out=held_out, checkpoint=None if checkpoint is None else Path(checkpoint), progress=progress)

@@ -21,6 +21,7 @@ from edgec.compress.distillation.samples import SampleStore
 from edgec.compress.distillation.students import Student, student_of
 from edgec.compress.distillation.training import MEASURED, Budget, Training, digest
 from edgec.compress.report import sqnr_db
+from edgec.compress.splits import FIT, REPORT, SELECT
 from edgec.data import Samples
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
@@ -29,6 +30,7 @@ RATES = {False: 0.004, True: 0.001}
 """Default learning rate of a float and of a quantized student."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+CHOICES = ("best", "last")
 
 CALIBRATED = 1024
 """Samples that calibrate a float student which is to be quantized."""
@@ -50,6 +52,7 @@ class Options:
     features: float
     threads: int | None
     precision: str
+    choose: str
     augment: str
 
     def __post_init__(self) -> None:
@@ -59,8 +62,9 @@ class Options:
         for name, value in positive.items():
             if value is not None and not value > 0:
                 raise _bad(name, f"{name} must be positive", f"it is {value}", "give a positive number")
-        if self.precision not in PRECISIONS:
-            raise _bad("precision", f"unknown precision {self.precision!r}", f"known are {', '.join(PRECISIONS)}", 'use "auto"')
+        for name, known in (("precision", PRECISIONS), ("choose", CHOICES)):
+            if getattr(self, name) not in known:
+                raise _bad(name, f"unknown {name} {getattr(self, name)!r}", f"known are {', '.join(known)}", f'use "{known[0]}"')
         for name in ("warmup", "average"):
             if not 0 <= getattr(self, name) < 1:
                 raise _bad(name, f"{name} must be at least 0 and below 1", f"it is {getattr(self, name)}", "leave it at its default")
@@ -85,7 +89,8 @@ def run(
     augmentation = chosen(augment)
     _check_pair(student, teacher)
     shapes = {v.name: shape_of(v) for v in student.graph.inputs}
-    samples = SampleStore(data, shapes, train_all=held_out is not None)
+    trained = (FIT, *((SELECT,) if options.choose == "last" else ()), *((REPORT,) if held_out is not None else ()))
+    samples = SampleStore(data, shapes, trained=trained)
     judged = samples if held_out is None else SampleStore(held_out, shapes, argument="held_out")
     if quantize is not None and not importer.is_quantized(student):
         student = _quantized(student, samples, quantize, progress)
@@ -100,7 +105,7 @@ def run(
         training = Training(
             network, teaching, objective, samples, Budget(options.steps, options.seconds),
             batch=options.batch, learning_rate=options.learning_rate or RATES[network.quantized], warmup=options.warmup, decay=options.average,
-            seed=options.seed, augment=augmentation, precision=precision, identity=identity, checkpoint=checkpoint, progress=progress,
+            seed=options.seed, augment=augmentation, precision=precision, last=options.choose == "last", identity=identity, checkpoint=checkpoint, progress=progress,
         )  # fmt: skip
         started = time.monotonic()
         training.run()
@@ -113,7 +118,7 @@ def run(
             "seconds": round(training.elapsed, 1),
             "seconds_of_this_call": round(time.monotonic() - started, 1),
             "resumed_from": training.resumed_from,
-            "samples": {"train": len(samples.train), "select": len(samples.select), "report": len(index)},
+            "samples": {"train": len(samples.train), "select": 0 if options.choose == "last" else len(samples.select), "report": len(index)},
             "not_held_out": samples.degraded,
             "loss": {"train": training.curve.train, "select": training.curve.select},
             "selected_step": training.best_step,

@@ -20,14 +20,14 @@ class SampleStore:
 
     Args:
         source: as edgec.compile takes calibration; shapes: input name → shape of one sample, batch axis 1 included.
-        train_all: samples of the report part are trained on too: figures then come from elsewhere.
+        trained: the parts to train on.
 
     Attributes:
         train, select, report: indices int64 into the rows. digest: SHA-256 over all of them.
         degraded: why the parts are not disjoint, or "".
     """
 
-    def __init__(self, source: Any, shapes: Mapping[str, tuple[int, ...]], *, train_all: bool = False, argument: str = "data") -> None:
+    def __init__(self, source: Any, shapes: Mapping[str, tuple[int, ...]], *, trained: Sequence[str] = (FIT,), argument: str = "data") -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         split = Split(source if isinstance(source, Samples) else Samples(source, self.shapes, argument=argument))
         digest = hashlib.sha256()
@@ -47,7 +47,7 @@ class SampleStore:
         self.digest, self.degraded, self.count = digest.hexdigest(), split.degraded, len(parts)
         self.train, self.select, self.report = (
             np.array([i for i, p in enumerate(parts) if set(p) & wanted], np.int64)
-            for wanted in ({FIT, REPORT} if train_all else {FIT}, {SELECT}, {REPORT})
+            for wanted in (set(trained), {SELECT}, {REPORT})
         )
 
     def rows(self, index: Sequence[int] | np.ndarray) -> Arrays:

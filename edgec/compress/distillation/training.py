@@ -72,13 +72,14 @@ class Training:
         seed: int,
         augment: Augment,
         precision: torch.dtype,
+        last: bool,
         identity: dict[str, Any],
         checkpoint: Path | None,
         progress: Callable[[str, float], None] | None,
     ) -> None:
         self.student, self.teacher, self.objective, self.samples, self.budget = student, teacher, objective, samples, budget
         self.batch, self.learning_rate, self.warmup, self.seed, self.augment = min(batch, len(samples.train)), learning_rate, warmup, seed, augment
-        self.precision, self.progress, self.path = precision, progress, checkpoint
+        self.precision, self.last, self.progress, self.path = precision, last, progress, checkpoint
         self.step, self.elapsed, self.curve = 0, 0.0, Curve()
         self._losses: list[float] = []
         self._evaluated = 0
@@ -103,6 +104,8 @@ class Training:
             self._loop(started, beside)
         if self.path is not None:
             self.save()
+        if self.last:
+            self.best_step, self.best = self.step, self.average.values
         with torch.no_grad():
             for parameter, best in zip(self.optimizer.parameters, self.best, strict=True):
                 parameter.copy_(best)
@@ -160,7 +163,12 @@ class Training:
         self._losses.append(float(loss.detach()))
 
     def _select(self) -> None:
-        """The averaged parameters are kept where they are the best so far on the select part."""
+        """The averaged parameters are kept where they are the best so far on the select part; the loss since the last time is noted."""
+        if self._losses:
+            self.curve.train.append((self.step, float(np.mean(self._losses))))
+            self._losses = []
+        if self.last:
+            return
         self.average.swap()
         index, total = self.samples.select[:SELECTED_AT_MOST], 0.0
         with torch.no_grad():
@@ -171,9 +179,6 @@ class Training:
             self.best_loss, self.best_step, self.best = total, self.step, [p.detach().clone() for p in self.optimizer.parameters]
         self.average.swap()
         self.curve.select.append((self.step, total))
-        if self._losses:
-            self.curve.train.append((self.step, float(np.mean(self._losses))))
-            self._losses = []
 
     def _state(self) -> dict[str, Any]:
         return {
