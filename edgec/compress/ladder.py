@@ -99,7 +99,7 @@ class Ladder:
             yield "second-order rounding", lambda best: replace(best, layers=replace(best.layers, rounding="second_order"))
         if 0 < dense < 1:
             yield "stronger equalization", self._equalized(min(dense * STRONGER, 1.0), depthwise)
-        if o.ranges == "output":
+        if o.output_ranges and o.ranges != "minmax":
             yield "ranges by output error", self._by_output_error
 
     def _least_squares_ranges(self, best: Choice) -> Choice:

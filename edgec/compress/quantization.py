@@ -30,7 +30,7 @@ Progress = Callable[[str, float], None]
 class Options:
     """How far up the ladder to go.
 
-    ranges: "output" (searched by the error of the outputs, from "mse"), "mse" or "minmax";
+    ranges: "mse" or "minmax"; output_ranges: search them further by the error of the outputs (not with "minmax");
     rounding: "second_order" or "nearest"; bias_correction, weight_search: see LayerOptions;
     equalize: exponents for activations that dense layers and that only depthwise layers read, (0, 0) for none;
     lattice: exact parameters for inputs whose values lie on a grid of at most 256 steps.
@@ -40,17 +40,18 @@ class Options:
     `compress.weight_bytes` counts them: which layers get 4 bits is then chosen by what that costs (`mixed_precision`).
     """
 
-    ranges: str = "output"
+    ranges: str = "mse"
     rounding: str = "second_order"
     bias_correction: bool = True
     weight_search: bool = True
     lattice: bool = True
     equalize: tuple[float, float] = (0.5, 1.0)
+    output_ranges: bool = True
     weight_bits: int | Mapping[str, int] = 8
     weight_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value, known in (("ranges", self.ranges, ("output", "mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):
+        for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):
             if value not in known:
                 why = f"known are {', '.join(known)}"
                 raise UsageError(f"unknown {name} {value!r}", where=f"quantize options, {name}", why=why, fix=f"use {known[0]!r}")
