@@ -76,11 +76,9 @@ def _build(tiers: Sequence[str], level: str, files: Sequence[Path], chosen: Sequ
     kernels = work / "kernels_ref.inc"
     kernels.write_text(native.kernel_lines())
     mutant = '#include <cstdlib>\nextern "C" { volatile int edgec_mutant = std::atoi(std::getenv("EDGEC_MUTANT") ? std::getenv("EDGEC_MUTANT") : "-1"); }\n'
-    engine = [mutant, *(f'#include "{p.relative_to(csrc)}"\n' for p in [*sorted(csrc.glob("host/*.cpp")), csrc / "bind" / "command.cpp"])]
-    (work / "engine.cpp").write_text("".join(engine))
+    (work / "mutant.cpp").write_text(mutant)
     common, include = ("-w", "-c"), f"-I{csrc}"
-    reference = [*csrc.glob("runtime/*.c"), *csrc.glob("kernels/*/*_check.c"), *csrc.glob("kernels/*/*_ref.c")]
-    for source in reference:
+    for source in (*csrc.glob("runtime/*.c"), *csrc.glob("kernels/*/*_check.c"), *csrc.glob("kernels/*/*_ref.c")):
         command = [
             "aarch64-linux-gnu-gcc",
             "-std=c99",
@@ -91,16 +89,9 @@ def _build(tiers: Sequence[str], level: str, files: Sequence[Path], chosen: Sequ
             str(source),
         ]
         subprocess.run([*command, "-o", f"{work / source.stem}.o"], check=True)
-    command = [
-        "aarch64-linux-gnu-g++",
-        "-std=c++17",
-        "-O1",
-        *common,
-        include,
-        *(f"-DEDGEC_TIER_{t}" for t in tiers),
-        str(work / "engine.cpp"),
-    ]
-    subprocess.run([*command, "-o", str(work / "engine.o")], check=True)
+    for source in (work / "mutant.cpp", csrc / "bind" / "command.cpp", *csrc.glob("host/*.cpp")):
+        command = ["aarch64-linux-gnu-g++", "-std=c++17", "-O1", *common, include, *(f"-DEDGEC_TIER_{t}" for t in tiers), str(source)]
+        subprocess.run([*command, "-o", f"{work / source.stem}.o"], check=True)
     for tier in tiers:
         for family in FAMILIES:
             source = csrc / "kernels" / family / f"{family}_{tier}.cpp"
@@ -116,7 +107,9 @@ def _build(tiers: Sequence[str], level: str, files: Sequence[Path], chosen: Sequ
                 str(source),
             ]
             subprocess.run([*command, "-o", f"{work / family}_{tier}.o"], check=True)
-    subprocess.run(["aarch64-linux-gnu-g++", "-static", *map(str, sorted(work.glob("*.o"))), "-o", str(work / "host")], check=True)
+    subprocess.run(
+        ["aarch64-linux-gnu-g++", "-static", "-pthread", *map(str, sorted(work.glob("*.o"))), "-o", str(work / "host")], check=True
+    )
     return work / "host"
 
 

@@ -63,9 +63,8 @@ def wanted(program: Program, samples: np.ndarray) -> tuple[np.ndarray, np.ndarra
     for sample in samples:
         values, at = {}, 0
         for port in program.inputs:
-            tensor = program.tensors[port.tensor]
-            values[port.tensor] = sample[at : at + tensor.size].reshape(tensor.shape)
-            at += tensor.size
+            values[port.tensor] = sample[at : at + program.tensors[port.tensor].nbytes]
+            at += program.tensors[port.tensor].nbytes
         for _, results in interp.steps(program, values):
             values.update(results)
             traced += [np.ascontiguousarray(y).reshape(-1).view(np.int8) for y in results.values()]

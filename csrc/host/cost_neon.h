@@ -15,7 +15,7 @@ inline double neon_tile_cost(const edgec_host_tile &tile, int positions, int dwo
   switch (tile.order) {
     case EDGEC_ORDER_OCTETS:
       dword = accumulators / 2 + weights + rows / 2;  // a load and half of two zips every 16 bytes of a position
-      after = accumulators;
+      after = 1.5 * accumulators;  // from two by two to positions, and the bias of both
       break;
     case EDGEC_ORDER_PAIRS:
       dword = 3 * accumulators + weights + 2.25 * rows;

@@ -1,5 +1,6 @@
 #include "host/packing.h"
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -31,9 +32,14 @@ int32_t stored_multiplier(const edgec_host_tier &tier, int32_t multiplier, bool 
   return tier.kind == EDGEC_KIND_Q8 ? multiplier / 2 : narrow ? 2 * multiplier : multiplier;
 }
 
-// M of the lanes of a register, then those of the odd lanes in the even ones.
-void store_multipliers(int32_t *to, const std::vector<int32_t> &lanes) {
+// Of register n of a block. M of the lanes, then those of the odd lanes in the even ones; M alone where SQRDMULH takes all lanes.
+void store_multipliers(const edgec_host_tier &tier, int32_t *block, int n, const std::vector<int32_t> &lanes) {
   const size_t count = lanes.size();
+  if (tier.kind == EDGEC_KIND_Q8) {
+    std::copy(lanes.begin(), lanes.end(), block + static_cast<size_t>(n) * count);
+    return;
+  }
+  int32_t *const to = block + 2 * static_cast<size_t>(n) * count;
   for (size_t i = 0; i < count; i++) {
     to[i] = lanes[i];
     to[count + i] = i % 2 == 0 ? lanes[i + 1] : 0;
@@ -113,14 +119,14 @@ PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, const edgec_h
           lanes[static_cast<size_t>(lane)] = stored_multiplier(tier, multiplier[first + c], narrow);
         }
       }
-      store_multipliers(multipliers + 2 * at, lanes);
+      store_multipliers(tier, multipliers + 2 * block * block_channels, n, lanes);
     }
   }
   return {weights, biases, multipliers};
 }
 
 PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitch, int channels, int rows_at_once, int groups, int columns,
-                               const WeightAt &weight, const std::function<int32_t(int)> &bias,
+                               bool by_taps, const WeightAt &weight, const std::function<int32_t(int)> &bias,
                                const std::function<int32_t(int)> &multiplier, bool narrow) {
   const int registers = tier.group;  // accumulators of a block: one register of stored elements
   const int block = registers * tier.lanes;
@@ -132,13 +138,13 @@ PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitc
   uint8_t *to = weights;
   for (int p = 0; p < period; p++) {
     const auto channel = [&](int j, int lane) { return (p * block + channel_of(tier, registers, j, lane)) % pitch; };
-    for (int tap = 0; tier.order == EDGEC_ORDER_TAPS && tap < groups; tap++) {
+    for (int tap = 0; by_taps && tap < groups; tap++) {
       for (int i = 0; i < block; i++) {
         const int c = (p * block + i) % pitch;
         *to++ = static_cast<uint8_t>(c < channels ? weight(c, tap, 0) : 0);
       }
     }
-    for (int g = 0; tier.order != EDGEC_ORDER_TAPS && g < groups; g++) {
+    for (int g = 0; !by_taps && g < groups; g++) {
       for (int k = 0; k < columns; k++) {
         for (int r = 0; r < rows_at_once; r++) {
           for (int j = 0; j < registers; j++) {
@@ -171,7 +177,7 @@ PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitc
         biases[at + static_cast<size_t>(lane)] = corrected(tier, bias(c), sum);
         lanes[static_cast<size_t>(lane)] = stored_multiplier(tier, multiplier(c), narrow);
       }
-      store_multipliers(multipliers + 2 * at, lanes);
+      store_multipliers(tier, multipliers + 2 * p * block, j, lanes);
     }
   }
   return {weights, biases, multipliers};

@@ -29,11 +29,11 @@ bool is_narrow(const int32_t *multiplier, int count);
 PackedConstants pack_conv(Plan &plan, const edgec_host_tier &tier, const edgec_host_tile &tile, int first, int count, int segments, int dwords,
                           const WeightAt &weight, const int32_t *bias, const int32_t *multiplier, bool narrow);
 
-// For edgec_host_depthwise. weight(channel, tap row, column): 0 outside the window; rows are single taps in EDGEC_ORDER_TAPS. Row r of
+// For edgec_host_depthwise. weight(channel, tap row, column): 0 outside the window; rows are single taps where by_taps. Row r of
 // `rows_at_once` sees the taps shifted by r.
 // bias(channel), multiplier(channel) for channel < pitch.
 PackedConstants pack_depthwise(Plan &plan, const edgec_host_tier &tier, int pitch, int channels, int rows_at_once, int groups, int columns,
-                               const WeightAt &weight, const std::function<int32_t(int)> &bias,
+                               bool by_taps, const WeightAt &weight, const std::function<int32_t(int)> &bias,
                                const std::function<int32_t(int)> &multiplier, bool narrow);
 
 }  // namespace edgec

@@ -666,8 +666,9 @@ class Planner {
     const Layout in = input_of(node, 0);
     const Layout out = as_seen(node, layout_of(node.out_version));
     const Record &r = model_.records[static_cast<size_t>(node.record)];
-    const bool by_taps = tier_.order == EDGEC_ORDER_TAPS;
-    const bool pair = !by_taps && w.stride_h == 1 && w.dilation_h == 1 && node.out_view.h >= 2;
+    const bool all_by_taps = tier_.depthwise_taps == tier_.depthwise;
+    const bool pair = !all_by_taps && w.stride_h == 1 && w.dilation_h == 1 && node.out_view.h >= 2;
+    const bool by_taps = all_by_taps || (tier_.depthwise_taps != nullptr && !pair && w.kernel_h * w.kernel_w == 9);
     const int rows_at_once = pair ? 2 : 1;
     const int taps_h = w.kernel_h + rows_at_once - 1;
     const int groups = by_taps ? w.kernel_h * w.kernel_w : (taps_h + tier_.group - 1) / tier_.group;
@@ -709,7 +710,7 @@ class Planner {
     const int32_t pool_multiplier = is_pool ? r.words(0)[node.pool_multiplier] : 0;
     const bool narrow = is_pool ? is_narrow(&pool_multiplier, 1) : is_narrow(r.words(2), channels);
     const PackedConstants packed = pack_depthwise(
-        plan_, tier_, in.pitch, channels, rows_at_once, groups, d.columns, weight,
+        plan_, tier_, in.pitch, channels, rows_at_once, groups, d.columns, by_taps, weight,
         [&](int c) { return is_pool ? -taps * node.in_zero_point : r.words(1)[c]; },
         [&](int c) { return is_pool ? pool_multiplier : r.words(2)[c]; }, narrow);
     d.period = depthwise_period(tier_, in.pitch);
@@ -720,8 +721,8 @@ class Planner {
     d.least = !is_pool && std::find(r.weights, r.weights + r.constant_bytes[0], -128) != r.weights + r.constant_bytes[0];
     d.q.narrow = narrow;
     d.q.kind = out.kind;
-    edgec_host_step run = pair ? tier_.depthwise_pair : tier_.depthwise;
-    std::string form = pair ? " pair" : "";
+    edgec_host_step run = by_taps ? tier_.depthwise_taps : pair ? tier_.depthwise_pair : tier_.depthwise;
+    std::string form = by_taps ? " taps" : pair ? " pair" : "";
     const int pixel = in.pitch * in.element();
     const bool ring = pair && w.kernel_w == 3 && column_offset[1] == pixel && column_offset[2] == 2 * pixel;
     const bool planes = !pair && w.kernel_w == 3 && column_offset[1] > 2 * pixel && column_offset[2] == pixel;

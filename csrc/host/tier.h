@@ -15,24 +15,24 @@ extern "C" {
 // Q8 is S8 in the arena: kernels read beyond it and lay it out as they like, which a caller's buffer does not allow.
 enum edgec_host_kind { EDGEC_KIND_S8 = 0, EDGEC_KIND_U8 = 1, EDGEC_KIND_S16 = 2, EDGEC_KIND_Q8 = 3 };
 
-// How weights lie in the registers of a block of convolution channels (of a tile) or of depthwise channels (of a tier).
+// How weights lie in the registers of a block of convolution channels.
 enum edgec_host_order {
   EDGEC_ORDER_DWORDS = 0,  // a lane: `group` taps of one channel
   EDGEC_ORDER_PAIRS = 1,   // the two first taps of each of 4 channels, then their two last ones (smull, smlal, sadalp)
-  EDGEC_ORDER_OCTETS = 2,  // 8 taps of a channel, then of the next one (smmla); two dwords of K go together
-  EDGEC_ORDER_TAPS = 3     // depthwise: one tap of `group` * `lanes` channels; groups are single taps, columns is 1
+  EDGEC_ORDER_OCTETS = 2   // 8 taps of a channel, then of the next one (smmla); two dwords of K go together
 };
 
 // From an int32 accumulator to a stored element: docs/SPEC.md requantize, then the add of a fused residual.
 struct edgec_host_requantize {
   int32_t zero_point, low, high, shift;
-  int32_t narrow;  // nonzero: the multipliers stored are 2M (every M < 2^30), rounding happens in 16 bits; AArch64 always stores M / 2
+  int32_t narrow;  // nonzero: the multipliers stored are 2M (every M < 2^30), rounding happens in 16 bits
   int32_t kind;    // of the output
   int32_t add;     // nonzero: a residual is added; its elements are the tier's own
   int32_t add_own, add_other, add_offset, add_shift, add_low, add_high;  // add_offset: for int8 operands
 };
 
 // Multipliers of a channel block of NV registers: for each register M of the even lanes, then M of the odd lanes moved to even ones.
+// (AArch64: M / 2 of all registers, and as many bytes unused.)
 // With two positions in a register the channels of the lower half are repeated in the upper.
 // Channel of register n, 128-bit lane l, element i: (n / G * G * lanes) + l * 4G + (n % G) * 4 + i with G = min(NV, 4).
 struct edgec_host_conv {
@@ -106,7 +106,9 @@ struct edgec_host_tier {
   void (*peak)(int32_t iterations);  // 12 dot products of registers an iteration and nothing else: the ceiling of every kernel
   // count elements from one kind to another
   void (*convert)(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
-  int32_t order = EDGEC_ORDER_DWORDS;  // of depthwise weights
+  // As depthwise, tap by tap: groups are single taps, columns is 1, weights are [period][groups][group * lanes] bytes. Runs every
+  // depthwise convolution where it is `depthwise` too, else the windows of 9 taps that depthwise_pair does not take.
+  edgec_host_step depthwise_taps = nullptr;
 };
 
 // What the files of a tier define; csrc/host/tiers.cpp makes an edgec_host_tier of them.
@@ -126,6 +128,8 @@ EDGEC_HOST_TIER_SYMBOLS(avx512vnni)
 EDGEC_HOST_TIER_SYMBOLS(neon)
 EDGEC_HOST_TIER_SYMBOLS(neondot)
 EDGEC_HOST_TIER_SYMBOLS(neoni8mm)
+void edgec_depthwise_taps__neondot(const void *params, uint8_t *const *operands);
+void edgec_depthwise_taps__neoni8mm(const void *params, uint8_t *const *operands);
 }
 
 #endif

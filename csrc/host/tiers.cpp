@@ -15,28 +15,28 @@ namespace edgec {
 
 namespace {
 
-#define EDGEC_TIER(tier, lanes, group, kind, order)                                                                                      \
+#define EDGEC_TIER(tier, lanes, group, kind, taps)                                                                                       \
   {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier,                      \
    &edgec_depthwise_ring__##tier,                                                                                                     \
-   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_convert__##tier, order}
+   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_convert__##tier, taps}
 
 #ifdef EDGEC_TIER_avx2
-const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16, EDGEC_ORDER_DWORDS);
+const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16, nullptr);
 #endif
 #ifdef EDGEC_TIER_avxvnni
-const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8, EDGEC_ORDER_DWORDS);
+const edgec_host_tier avxvnni_kernels = EDGEC_TIER(avxvnni, 8, 4, EDGEC_KIND_U8, nullptr);
 #endif
 #ifdef EDGEC_TIER_avx512vnni
-const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8, EDGEC_ORDER_DWORDS);
+const edgec_host_tier avx512vnni_kernels = EDGEC_TIER(avx512vnni, 16, 4, EDGEC_KIND_U8, nullptr);
 #endif
 #ifdef EDGEC_TIER_neon
-const edgec_host_tier neon_kernels = EDGEC_TIER(neon, 4, 4, EDGEC_KIND_Q8, EDGEC_ORDER_TAPS);
+const edgec_host_tier neon_kernels = EDGEC_TIER(neon, 4, 4, EDGEC_KIND_Q8, &edgec_depthwise__neon);
 #endif
 #ifdef EDGEC_TIER_neondot
-const edgec_host_tier neondot_kernels = EDGEC_TIER(neondot, 4, 4, EDGEC_KIND_Q8, EDGEC_ORDER_DWORDS);
+const edgec_host_tier neondot_kernels = EDGEC_TIER(neondot, 4, 4, EDGEC_KIND_Q8, &edgec_depthwise_taps__neondot);
 #endif
 #ifdef EDGEC_TIER_neoni8mm
-const edgec_host_tier neoni8mm_kernels = EDGEC_TIER(neoni8mm, 4, 4, EDGEC_KIND_Q8, EDGEC_ORDER_DWORDS);
+const edgec_host_tier neoni8mm_kernels = EDGEC_TIER(neoni8mm, 4, 4, EDGEC_KIND_Q8, &edgec_depthwise_taps__neoni8mm);
 #endif
 
 struct Entry {

@@ -8,6 +8,7 @@ const edgec_host_tile edgec_conv_tiles__neondot[] = {
     TILE(1, 4), TILE(2, 4), TILE(3, 4), TILE(4, 4), TILE(5, 4), TILE(6, 4), TILE(1, 8), TILE(2, 8), TILE(3, 8), {0, 0, 0, nullptr}};
 void edgec_depthwise__neondot(const void *params, uint8_t *const *operands) { depthwise<1>(params, operands); }
 void edgec_depthwise_pair__neondot(const void *params, uint8_t *const *operands) { depthwise<2>(params, operands); }
+void edgec_depthwise_taps__neondot(const void *params, uint8_t *const *operands) { depthwise_by_taps(params, operands); }
 edgec_host_step edgec_depthwise_ring__neondot(int32_t pixel_bytes, int32_t rows) { return ring_of(pixel_bytes, rows); }
 void edgec_peak__neondot(int32_t iterations) {
   const V x = Simd::set8(1);

@@ -20,33 +20,36 @@ EDGEC_INLINE void multiply_octets(const edgec_host_conv &c, const uint8_t *input
     });
   });
   constexpr int octet_bytes = 2 * NV * Simd::bytes;
-  const auto octet = [&](const V(&x)[pairs], const uint8_t *at) EDGEC_LAMBDA {
-    unroll<2 * NV>([&](auto r) EDGEC_LAMBDA {
-      const V weights = Simd::load(at + r * Simd::bytes);
-      unroll<pairs>([&](auto p) EDGEC_LAMBDA { square[p][r] = vmmlaq_s32(square[p][r], Simd::b(x[p]), Simd::b(weights)); });
+  const auto octet = [&](const V(&x)[pairs], const uint8_t *at, auto which) EDGEC_LAMBDA {
+    unroll<NV>([&](auto n) EDGEC_LAMBDA {
+      V weights[2];
+      Simd::load_constants<decltype(which)::value * octet_bytes + 2 * decltype(n)::value * Simd::bytes>(at, weights);
+      unroll<2>([&](auto j) EDGEC_LAMBDA {
+        unroll<pairs>([&](auto p) EDGEC_LAMBDA { Simd::matrix(square[p][2 * n + j], x[p], weights[j]); });
+      });
     });
   };
   for (int32_t s = 0; s < c.segments; s++) {
     intptr_t at = c.segment_offset[s];
     const uint8_t *const end = w + c.segment_dwords / 2 * octet_bytes;
     const uint8_t *const whole = end - c.segment_dwords / 2 % 2 * octet_bytes;
-    const auto both = [&](V(&first)[pairs], V(&last)[pairs]) EDGEC_LAMBDA {
+    for (; w != whole; w += 2 * octet_bytes) {
+      V first[pairs], last[pairs];
       unroll<pairs>([&](auto p) EDGEC_LAMBDA {
         const V a = Simd::load(position[2 * p] + at), b = Simd::load(position[2 * p + 1] + at);
         first[p] = Simd::low64(a, b);
         last[p] = Simd::high64(a, b);
+        Simd::keep(first[p]);
+        Simd::keep(last[p]);
       });
-    };
-    V first[pairs], last[pairs];
-    for (; w != whole; w += 2 * octet_bytes) {
-      both(first, last);
-      octet(first, w);
-      octet(last, w + octet_bytes);
+      octet(first, w, Index<0>());
+      octet(last, w, Index<1>());
       at += 16;
     }
     if (w != end) {
-      both(first, last);
-      octet(first, w);
+      V first[pairs];
+      unroll<pairs>([&](auto p) EDGEC_LAMBDA { first[p] = Simd::low64(Simd::load(position[2 * p] + at), Simd::load(position[2 * p + 1] + at)); });
+      octet(first, w, Index<0>());
       w += octet_bytes;
     }
   }
@@ -54,6 +57,8 @@ EDGEC_INLINE void multiply_octets(const edgec_host_conv &c, const uint8_t *input
     unroll<NV>([&](auto n) EDGEC_LAMBDA {
       acc[2 * p][n] = Simd::low64(square[p][2 * n], square[p][2 * n + 1]);
       acc[2 * p + 1][n] = Simd::high64(square[p][2 * n], square[p][2 * n + 1]);
+      Simd::keep(acc[2 * p][n]);
+      Simd::keep(acc[2 * p + 1][n]);
     });
   });
 }

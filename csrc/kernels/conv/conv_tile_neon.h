@@ -6,38 +6,40 @@ namespace {
 
 // The bias in every accumulator of a tile.
 template <int MR, int NV> EDGEC_INLINE void start(const int32_t *bias, V (&acc)[MR][NV]) {
-  unroll<NV>([&](auto n) EDGEC_LAMBDA {
-    const V b = Simd::load(bias + n * Simd::lanes);
-    unroll<MR>([&](auto m) EDGEC_LAMBDA { acc[m][n] = b; });
-  });
+  Simd::load_constants(bias, acc[0]);
+  unroll<(MR - 1) * NV>([&](auto i) EDGEC_LAMBDA { acc[1 + i / NV][i % NV] = acc[0][i % NV]; });
 }
 
-// Walks K: step(x, Index<i>(), w) for dword i of 16 bytes x of each position; 1 to 3 dwords may be left over at the end of a segment,
-// whose 16 bytes reach beyond it.
-template <int MR, typename Step>
-EDGEC_INLINE void walk(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, const uint8_t *w, int32_t dword_bytes,
-                       const Step &step) {
+// Walks K, `dword_bytes` of weights a dword: step(x, Index<i>(), w) for dword i of 16 bytes x of each position and of the weights w.
+// 1 to 3 dwords may be left over at the end of a segment, whose 16 bytes reach beyond it.
+template <int MR, int dword_bytes, typename Step>
+EDGEC_INLINE void walk(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, const uint8_t *w, const Step &step) {
   const uint8_t *position[MR];
   unroll<MR>([&](auto m) EDGEC_LAMBDA { position[m] = input + in_offset[m]; });
+  const int32_t rest = c.segment_dwords % 4;
   for (int32_t s = 0; s < c.segments; s++) {
     intptr_t at = c.segment_offset[s];
-    const uint8_t *const end = w + c.segment_dwords * dword_bytes;
-    const uint8_t *const whole = end - c.segment_dwords % 4 * dword_bytes;
-    for (; w != whole; w += 4 * dword_bytes) {
+    const auto load = [&](V(&x)[MR]) EDGEC_LAMBDA {
+      unroll<MR>([&](auto m) EDGEC_LAMBDA {
+        x[m] = Simd::load(position[m] + at);
+        Simd::keep(x[m]);
+      });
+    };
+    for (const uint8_t *const whole = w + (c.segment_dwords - rest) * dword_bytes; w != whole; w += 4 * dword_bytes) {
       V x[MR];
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { x[m] = Simd::load(position[m] + at); });
-      unroll<4>([&](auto i) EDGEC_LAMBDA { step(x, i, w + i * dword_bytes); });
+      load(x);
+      unroll<4>([&](auto i) EDGEC_LAMBDA { step(x, i, w); });
       at += 16;
     }
-    if (w != end) {
+    if (rest != 0) {
       V x[MR];
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { x[m] = Simd::load(position[m] + at); });
+      load(x);
       unroll<3>([&](auto i) EDGEC_LAMBDA {
-        if (w != end) {
+        if (rest > i) {
           step(x, i, w);
-          w += dword_bytes;
         }
       });
+      w += rest * dword_bytes;
     }
   }
 }
@@ -47,10 +49,14 @@ EDGEC_INLINE void walk(const edgec_host_conv &c, const uint8_t *input, const int
 template <int MR, int NV> EDGEC_INLINE void multiply(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, const uint8_t *w,
                                                      const int32_t *bias, V (&acc)[MR][NV]) {
   start(bias, acc);
-  walk<MR>(c, input, in_offset, w, NV * Simd::bytes, [&](const V(&x)[MR], auto i, const uint8_t *at) EDGEC_LAMBDA {
-    unroll<NV>([&](auto n) EDGEC_LAMBDA {
-      const V weights = Simd::load(at + n * Simd::bytes);
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot_lane<decltype(i)::value>(acc[m][n], weights, x[m]); });
+  walk<MR, NV * Simd::bytes>(c, input, in_offset, w, [&](const V(&x)[MR], auto i, const uint8_t *at) EDGEC_LAMBDA {
+    constexpr int together = NV < 2 ? NV : 2;
+    unroll<NV / together>([&](auto g) EDGEC_LAMBDA {
+      V weights[together];
+      Simd::load_constants<(decltype(i)::value * NV + decltype(g)::value * together) * Simd::bytes>(at, weights);
+      unroll<together>([&](auto j) EDGEC_LAMBDA {
+        unroll<MR>([&](auto m) EDGEC_LAMBDA { Simd::dot_lane<decltype(i)::value>(acc[m][g * together + j], weights[j], x[m]); });
+      });
     });
   });
 }
@@ -63,18 +69,19 @@ template <int MR, int NV, bool least>
 EDGEC_INLINE void multiply_pairs_of_taps(const edgec_host_conv &c, const uint8_t *input, const int32_t *in_offset, const uint8_t *w,
                                          const int32_t *bias, V (&acc)[MR][NV]) {
   start(bias, acc);
-  walk<MR>(c, input, in_offset, w, NV * Simd::bytes, [&](const V(&x)[MR], auto i, const uint8_t *at) EDGEC_LAMBDA {
-    int8x16_t weights[NV];
-    unroll<NV>([&](auto n) EDGEC_LAMBDA { weights[n] = Simd::b(Simd::load(at + n * Simd::bytes)); });
+  walk<MR, NV * Simd::bytes>(c, input, in_offset, w, [&](const V(&x)[MR], auto i, const uint8_t *at) EDGEC_LAMBDA {
+    V weights[NV];
+    Simd::load_constants<decltype(i)::value * NV * Simd::bytes>(at, weights);
     unroll<MR>([&](auto m) EDGEC_LAMBDA {
       const int8x16_t first = Simd::b(Simd::v(vdupq_laneq_s16(Simd::h(x[m]), 2 * decltype(i)::value)));
       const int8x16_t last = Simd::b(Simd::v(vdupq_laneq_s16(Simd::h(x[m]), 2 * decltype(i)::value + 1)));
       unroll<NV>([&](auto n) EDGEC_LAMBDA {
-        const int16x8_t products = vmull_s8(vget_low_s8(weights[n]), vget_low_s8(first));
+        const int16x8_t products = vmull_s8(vget_low_s8(Simd::b(weights[n])), vget_low_s8(first));
         if constexpr (least) {
-          acc[m][n] = vpadalq_s16(vpadalq_s16(acc[m][n], products), vmull_high_s8(weights[n], last));
+          Simd::add_pairs(acc[m][n], products);
+          Simd::add_pairs(acc[m][n], vmull_high_s8(Simd::b(weights[n]), last));
         } else {
-          acc[m][n] = vpadalq_s16(acc[m][n], vmlal_high_s8(products, weights[n], last));
+          Simd::add_pairs(acc[m][n], vmlal_high_s8(products, Simd::b(weights[n]), last));
         }
       });
     });

@@ -14,7 +14,7 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, V (&acc)[M
       unroll<NV / 4>([&](auto b) EDGEC_LAMBDA {
         V q = e.pack<is_narrow>(acc[m][4 * b], acc[m][4 * b + 1], acc[m][4 * b + 2], acc[m][4 * b + 3]);
         const int32_t left = count - b * Simd::bytes;
-        if (__builtin_expect(c.q.add != 0, 0)) {
+        if (__builtin_expect(e.add != 0, 0)) {
           q = e.with_residual(q, Simd::load(residual + residual_offset[m] + b * Simd::bytes));
         }
         q = e.stored(q);
@@ -36,7 +36,7 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, V (&acc)[M
       };
       V q = Simd::permute32(order, e.pack<is_narrow>(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>())));
       constexpr int first = decltype(g)::value * at_once, there = MR - first < at_once ? MR - first : at_once;
-      if (__builtin_expect(c.q.add != 0, 0)) {
+      if (__builtin_expect(e.add != 0, 0)) {
         const V other = there == at_once && c.residual_runs ? Simd::load(residual + residual_offset[first])
                                                             : gather<at_once, pieces>(residual, residual_offset + first, there);
         q = e.with_residual(q, other);

@@ -7,15 +7,15 @@
 
 namespace {
 
-// Register j of what is `shift` bytes further than `current`, 0 ≤ shift ≤ Simd::bytes; `next` is the block after it.
+// Register j of what is `shift` bytes further than `current`, 0 ≤ shift ≤ 64; `next` is the block after it.
 template <int shift, int j> EDGEC_INLINE V further(const Interleaved &current, const Interleaved &next) {
   constexpr int q = j + shift / 4, lanes = q / 4;
   if constexpr (lanes == 0) {
     return current.v[q % 4];
-  } else if constexpr (lanes == Simd::chunks) {
+  } else if constexpr (lanes == 4) {
     return next.v[q % 4];
   } else {
-    return Simd::from_chunk<lanes>(current.v[q % 4], next.v[q % 4]);
+    return _mm512_alignr_epi64(next.v[q % 4], current.v[q % 4], 2 * lanes);
   }
 }
 
@@ -26,7 +26,7 @@ struct RingRows {
   }
 };
 
-// One block of outputs in each of two rows; column k of its input is t0, t1, t2.
+// One block of 64 outputs in each of two rows; column k of its input is t0, t1, t2.
 struct RingBlock {
   V acc[2][4];
   EDGEC_INLINE explicit RingBlock(const int32_t *bias) {
@@ -41,7 +41,7 @@ struct RingBlock {
   }
 };
 
-// S: bytes of a pixel; Simd::bytes stands for every multiple of it.
+// S: bytes of a pixel; 64 stands for every multiple of 64.
 template <int S> __attribute__((noinline)) void depthwise_ring(const void *params, uint8_t *const *operands) {
   const edgec_host_depthwise &d = *static_cast<const edgec_host_depthwise *>(params);
   const Epilogue e(d.q);
@@ -53,7 +53,7 @@ template <int S> __attribute__((noinline)) void depthwise_ring(const void *param
     const uint8_t *const input = operands[0] + static_cast<intptr_t>(row) * d.in_row_bytes;
     uint8_t *const output = operands[1] + static_cast<intptr_t>(row) * d.out_row_bytes;
     const RingRows in = {input + rows[0], input + rows[1], input + rows[2], input + rows[3]};
-    if constexpr (S == Simd::bytes) {
+    if constexpr (S == 64) {
       for (int32_t block = 0; block < d.period; block++) {
         const uint8_t *const w = d.weights + block * (24 * Simd::bytes);
         const int32_t *const bias = d.bias + block * 4 * Simd::lanes, *const M = d.multiplier + block * 8 * Simd::lanes;
@@ -116,7 +116,7 @@ template <int S> __attribute__((noinline)) void depthwise_planes(const void *par
       });
       store_rows(e, acc, d.multiplier + phase * 8 * Simd::lanes, output + at, 0, static_cast<int32_t>(d.row_elements - at));
     };
-    if constexpr (S == Simd::bytes) {
+    if constexpr (S == 64) {
       for (int32_t phase = 0; phase < d.period; phase++) {
         intptr_t at = phase * Simd::bytes;
         Interleaved t0 = in.at(at);

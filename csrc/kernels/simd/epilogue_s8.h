@@ -10,14 +10,14 @@ using V = Simd::V;
 struct Epilogue {
   V zero16, low, high, shift_low, shift_high, shift_by, add_offset, add_by, add_low, add_high;
   int16x4_t add_multipliers;
-  int32_t shift;
+  int32_t shift, add;
   static constexpr int32_t narrow = 1;  // there is one form
 
   EDGEC_INLINE explicit Epilogue(const edgec_host_requantize &q)
       : zero16(Simd::set16(q.zero_point)), low(Simd::set8(q.low)), high(Simd::set8(q.high)), shift_low(Simd::set32(-(INT32_MAX >> q.shift) - 1)),
         shift_high(Simd::set32(INT32_MAX >> q.shift)), shift_by(Simd::set32(q.shift)), add_offset(Simd::set32(q.add_offset)),
         add_by(Simd::set32(-q.add_shift)), add_low(Simd::set8(q.add_low)), add_high(Simd::set8(q.add_high)),
-        add_multipliers(vset_lane_s16(static_cast<int16_t>(q.add_other), vdup_n_s16(static_cast<int16_t>(q.add_own)), 1)), shift(q.shift) {}
+        add_multipliers(vset_lane_s16(static_cast<int16_t>(q.add_other), vdup_n_s16(static_cast<int16_t>(q.add_own)), 1)), shift(q.shift), add(q.add) {}
 
   // Multiplies a tile of accumulators in place: afterwards lanes hold (acc * M + 2^31) >> 32. SQRDMULH doubles, and M is even:
   // what is stored is M / 2. It saturates only where both factors are INT32_MIN, and M / 2 is not negative.
@@ -28,9 +28,14 @@ struct Epilogue {
         a = vshlq_s32(vminq_s32(vmaxq_s32(a, shift_low), shift_high), shift_by);
       });
     }
-    unroll<NV>([&](auto n) EDGEC_LAMBDA {
-      const V half = Simd::load(multiplier + n * (2 * Simd::lanes));
-      unroll<MR>([&](auto m) EDGEC_LAMBDA { acc[m][n] = vqrdmulhq_s32(acc[m][n], half); });
+    constexpr int together = NV < 2 ? NV : 2;
+    unroll<NV / together>([&](auto g) EDGEC_LAMBDA {
+      V half[together];
+      Simd::load_constants<decltype(g)::value * together * Simd::bytes>(multiplier, half);
+      unroll<MR * together>([&](auto i) EDGEC_LAMBDA {
+        V &a = acc[i / together][g * together + i % together];
+        a = vqrdmulhq_s32(a, half[i % together]);
+      });
     });
   }
 

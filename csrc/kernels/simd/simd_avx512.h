@@ -76,9 +76,6 @@ struct Simd {
   EDGEC_INLINE static V high16(V a, V b) { return _mm512_unpackhi_epi16(a, b); }
   EDGEC_INLINE static V permute32(V index, V a) { return _mm512_permutexvar_epi32(index, a); }
 
-  // A register that starts at chunk n of one and goes on into the next.
-  template <int n> EDGEC_INLINE static V from_chunk(V a, V next) { return _mm512_alignr_epi64(next, a, 2 * n); }
-
   // 16-byte pieces of a register.
   template <int I> EDGEC_INLINE static __m128i piece(V a) { return _mm512_extracti32x4_epi32(a, I); }
   EDGEC_INLINE static V join(__m128i a, __m128i b, __m128i c, __m128i d) {
