@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from edgec.errors import UsageError
 from edgec.graph.decompose_lrn import decompose_lrn
+from edgec.graph.decompose_norms import decompose_norms
 from edgec.graph.decompose_reductions import decompose_reductions
 from edgec.graph.edit import NOTE
 from edgec.graph.eliminate_identities import eliminate_identities
@@ -25,6 +26,7 @@ from edgec.graph.split_sums import split_sums
 PASSES: tuple[Callable[[ir.Model], ir.Model], ...] = (
     eliminate_identities,
     split_sums,
+    decompose_norms,
     decompose_reductions,
     decompose_lrn,
     fuse_matmul_add,

@@ -20,7 +20,7 @@ def decompose_reductions(model: ir.Model) -> ir.Model:
     done = 0
     for node in list(model.graph):
         rewrite = rewrites.get(node.op_type)
-        result = rewrite(_Writer(model, node), node) if rewrite is not None and is_op(node, *rewrites) else None
+        result = rewrite(Writer(model, node), node) if rewrite is not None and is_op(node, *rewrites) else None
         if result is not None:
             bypass(node, result)
             done += 1
@@ -28,7 +28,7 @@ def decompose_reductions(model: ir.Model) -> ir.Model:
     return model
 
 
-class _Writer:
+class Writer:
     """Puts nodes before one node."""
 
     def __init__(self, model: ir.Model, node: ir.Node) -> None:
@@ -50,8 +50,16 @@ class _Writer:
             return insert(self.graph, self.node, kind, [x, values], {"keepdims": keep}, shape)
         return insert(self.graph, self.node, kind, [x], {"keepdims": keep, "axes": list(axes)}, shape)
 
+    def reshaped(self, x: ir.Value, shape: Sequence[int]) -> ir.Value:
+        """x in another shape; one dimension may be -1."""
+        known = np.arange(np.prod(shape_of(x), dtype=int)).reshape(shape).shape
+        if (array := constant(x)) is not None:
+            return add_constant(self.graph, f"{x.name}.reshaped", array.reshape(known))
+        values = add_constant(self.graph, f"{self.node.outputs[0].name}.shape", np.array(known, np.int64))
+        return insert(self.graph, self.node, "Reshape", [x, values], {}, known)
 
-def _axes(node: ir.Node) -> list[int] | None:
+
+def reduced_axes(node: ir.Node) -> list[int] | None:
     """The axes a reduction takes away; None where they are computed."""
     rank = len(shape_of(node.inputs[0]))
     given = node.inputs[1] if len(node.inputs) > 1 else None
@@ -64,8 +72,8 @@ def _axes(node: ir.Node) -> list[int] | None:
     return axes
 
 
-def _reduce(write: _Writer, node: ir.Node) -> ir.Value | None:
-    x, axes, keep = node.inputs[0], _axes(node), integer(node, "keepdims", 1)
+def _reduce(write: Writer, node: ir.Node) -> ir.Value | None:
+    x, axes, keep = node.inputs[0], reduced_axes(node), integer(node, "keepdims", 1)
     if axes is None:
         return None
     if not axes:
@@ -79,7 +87,7 @@ def _reduce(write: _Writer, node: ir.Node) -> ir.Value | None:
     return write.unary("Log", write.reduced("ReduceSum", x, axes, keep))
 
 
-def _log_softmax(write: _Writer, node: ir.Node) -> ir.Value | None:
+def _log_softmax(write: Writer, node: ir.Node) -> ir.Value | None:
     x = node.inputs[0]
     axes = [integer(node, "axis", -1) % len(shape_of(x))]
     below = write.binary("Sub", x, write.reduced("ReduceMax", x, axes, 1))

@@ -38,7 +38,7 @@ def _refuse_unfolded(ctx, node) -> None:
 FOLDED = ("BatchNormalization", "QuantizeLinear", "DequantizeLinear")
 """ONNX types that passes or the lowering itself take away."""
 
-REWRITTEN = ("Sum", "Mean", "LRN", "LogSoftmax", "ReduceLogSum", "ReduceLogSumExp")
+REWRITTEN = ("Sum", "Mean", "LRN", "LayerNormalization", "RMSNormalization", "InstanceNormalization", "LogSoftmax", "ReduceLogSum", "ReduceLogSumExp")
 """ONNX types that passes of a float model write with other operators."""
 
 
