@@ -120,7 +120,7 @@ def optimized(net: Net) -> ir.Model:
 def test_the_network_gets_narrower_and_stays_valid(name):
     model = optimized(NETS[name]())
     before = ir.to_proto(model).SerializeToString()
-    result, report = prune(model, data(), macs=0.7, search_steps=12, refine_steps=4)
+    result, report = prune(model, data(), macs=0.7, granularity=2, search_steps=12, refine_steps=4)
     assert ir.to_proto(model).SerializeToString() == before, "prune must not change its argument"
     valid(model, result)
     assert graph.count_macs(result) == report["macs"] <= 0.7 * graph.count_macs(model)
@@ -181,7 +181,7 @@ def test_redundant_channels_go_and_the_output_stays(kind, behind):
 
 def test_protected_groups_are_named():
     model = optimized(shared_reader())
-    _, report = prune(model, data(), macs=0.8, search_steps=8, refine_steps=0)
+    _, report = prune(model, data(), macs=0.8, granularity=2, search_steps=8, refine_steps=0)
     assert {p["name"] for p in report["protected"]} == {"n4", "n7"} and all("network's output" in p["why"] for p in report["protected"])
     assert {g["name"] for g in report["groups"]} == {"n0", "n2"}
 
@@ -280,10 +280,12 @@ def test_gradients_are_those_of_finite_differences(name):
     for v, gradient in zip(order, gradients, strict=True):
         name, array = copy.copies[v].name, arrays[copy.copies[v].name]
         direction = rng.standard_normal(array.shape).astype(np.float32)
-        step = 1e-4 * np.abs(array).mean() / np.abs(direction).mean()
-        slope = (total(name, array + np.float32(step) * direction) - total(name, array - np.float32(step) * direction)) / (2 * step)
-        scale = float(np.linalg.norm(gradient) * np.linalg.norm(direction)) / array.size**0.5
-        assert slope == pytest.approx(float((gradient.astype(np.float64) * direction).sum()), abs=0.03 * scale + 1e-3), v.name
+        expected, scale = float((gradient.astype(np.float64) * direction).sum()), float(np.linalg.norm(gradient)) * np.linalg.norm(direction)
+        slopes = []
+        for size in (1e-4, 3e-4, 1e-3):  # the smaller steps drown in float32 rounding, the larger ones cross kinks
+            step = np.float32(size * np.abs(array).mean() / np.abs(direction).mean())
+            slopes.append((total(name, array + step * direction) - total(name, array - step * direction)) / (2 * float(step)))
+        assert min(abs(slope - expected) for slope in slopes) < 0.03 * scale / array.size**0.5 + 1e-3, v.name
 
 
 def test_operators_without_gradient_are_named():
@@ -296,7 +298,7 @@ def test_operators_without_gradient_are_named():
     value = nodes[-1].outputs[0]
     with pytest.raises(NoGradient, match="Erf"):
         backward(tape, nodes, {value: tape.of(value)}, free)
-    _, report = prune(model, data(), macs=0.6, search_steps=6, refine_steps=5)
+    _, report = prune(model, data(), macs=0.6, granularity=2, search_steps=6, refine_steps=5)
     assert "Erf" in report["refined"]
 
 
@@ -307,7 +309,7 @@ def test_a_reshape_bound_to_one_sample_runs_sample_by_sample():
     net.result = head(net, conv(net, y, 8, 12), 12)
     model = optimized(net)
     assert not runs_in_batches(model, {"x": data(3)})
-    result, report = prune(model, data(60), macs=0.8, search_steps=5, refine_steps=3)
+    result, report = prune(model, data(60), macs=0.8, granularity=2, search_steps=5, refine_steps=3)
     valid(model, result)
     assert report["macs_kept"] <= 0.8
 
@@ -389,5 +391,5 @@ def test_too_few_samples(n):
 
 def test_same_data_same_model():
     model = optimized(residual())
-    a, b = (prune(model, data(), macs=0.7, search_steps=8, refine_steps=3)[0] for _ in range(2))
+    a, b = (prune(model, data(), macs=0.7, granularity=2, search_steps=8, refine_steps=3)[0] for _ in range(2))
     assert ir.to_proto(a).SerializeToString() == ir.to_proto(b).SerializeToString()
