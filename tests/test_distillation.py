@@ -198,6 +198,28 @@ def test_matching_activations_of_the_same_name(torch, student, teacher, data):
     assert report["after"]["sqnr_db"] > report["before"]["sqnr_db"]
 
 
+def test_channels_of_a_narrower_student_are_found_again(torch):
+    from edgec.compress.distillation.objective import Objective, Target, matched
+
+    wide = torch.randn(20, 1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
+    narrow = wide[:, :, [1, 3, 4]] * 0.9 + 0.1
+    target = matched(Target("a", "a", (1, 6, 4, 4), (0, 1, 2, 3)), wide, narrow)
+    assert target.channels == ((1, 3, 4), (0, 1, 2))
+    objective = Objective([], [target], feature_weight=1.0)
+    objective.measure({"a": wide})
+    assert float(objective({"a": wide}, {"a": wide[:, :, [1, 3, 4]]})) == 0.0 < float(objective({"a": wide}, {"a": narrow}))
+    assert matched(target, wide, torch.randn(20, 1, 3, 4, 4, generator=torch.Generator().manual_seed(1))) is None
+
+
+def test_nodes_are_found_whatever_their_names(torch, quantized, teacher, data):
+    renamed = quantized.clone()
+    for node_ in renamed.graph:
+        node_.name = "a/name/that/is/longer/than/operators/keep;fused/" + ("x" if is_op(node_, "Conv") else str(node_.name))
+    plain, _ = distill(quantized, teacher, data, steps=5, threads=1)
+    made, _ = distill(renamed, teacher, data, steps=5, threads=1)
+    assert weights_of(made) == weights_of(plain)
+
+
 def test_a_network_without_classes(torch, data):
     rng = np.random.default_rng(0)
     x = rng.normal(0, 1, (200, 1, 6)).astype(np.float32)

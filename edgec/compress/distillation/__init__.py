@@ -36,7 +36,7 @@ def distill(
     warmup: float = 0.03,
     average: float = 0.998,
     temperature: float = 2.0,
-    divergence: float = 1.0,
+    divergence: float = 0.2,
     features: float = 0.0,
     held_out: Any = None,
     threads: int | None = None,
@@ -57,10 +57,10 @@ def distill(
         seconds, steps: the budget, one of the two. A run of `steps` is reproducible on one machine with one number of threads.
         quantize: None, or quantization options (edgec.compress.Options or a dict of them): a float student is quantized first.
         augment: "none", "mixup", "image", "features", or a function (float32 [n, *shape], numpy Generator) → the same shape.
-        learning_rate: step of Adam relative to each channel's weights; default 0.004 for float, 0.001 for QDQ students.
+        learning_rate: step of Adam relative to each channel's weights; default 0.01 for float, 0.001 for QDQ students.
         warmup: part of the budget over which the rate rises; average: decay of the average of the parameters.
-        temperature, divergence: of the KL term, for outputs behind a softmax; features: weight of matching activations of the same
-            name and shape.
+        temperature, divergence: of the KL term, for outputs behind a softmax; features: weight of matching activations of the
+            same name, channel by channel where the student has fewer of them.
         choose: "best" keeps the state with the least loss on the select part; "last" trains on that part too and keeps the last average:
             better with a few hundred samples, or where the student was fitted to that part before.
         held_out: other samples to take the report's figures from; the report part of data is then trained on too.

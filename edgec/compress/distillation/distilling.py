@@ -18,15 +18,15 @@ from edgec.compress.distillation.augment import Augment, chosen
 from edgec.compress.distillation.network import FloatNetwork
 from edgec.compress.distillation.objective import Objective
 from edgec.compress.distillation.samples import SampleStore
-from edgec.compress.distillation.students import Student, student_of
-from edgec.compress.distillation.training import MEASURED, Budget, Training, digest
+from edgec.compress.distillation.students import Student, match_features, student_of
+from edgec.compress.distillation.training import MEASURED, Budget, Training, digest, tensors
 from edgec.compress.report import sqnr_db
 from edgec.compress.splits import FIT, REPORT, SELECT
 from edgec.data import Samples
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
 
-RATES = {False: 0.004, True: 0.001}
+RATES = {False: 0.01, True: 0.001}
 """Default learning rate of a float and of a quantized student."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -95,11 +95,12 @@ def run(
     if quantize is not None and not importer.is_quantized(student):
         student = _quantized(student, samples, quantize, progress)
     with _deterministic(options.threads) as threads:
-        network = student_of(student, teacher)
-        objective = Objective(network.outputs, network.features if options.features else [], options.temperature, options.divergence, options.features)
+        network = student_of(student, teacher, options.features > 0)
+        objective = Objective(network.outputs, network.features, options.temperature, options.divergence, options.features)
         teaching = FloatNetwork(teacher, trainable=False, keep=objective.teacher_values)
         precision = _precision(options.precision, network.quantized)
         identity = asdict(options) | {"threads": threads, "precision": str(precision), "torch": str(torch.__version__), "data": samples.digest, "teacher": digest(list(teaching.buffers()))}
+        match_features(network, teaching, tensors(samples.rows(samples.train[:MEASURED])))
         index = judged.report if held_out is None else np.arange(judged.count)
         before = figures(network, teaching, judged, index)
         training = Training(
@@ -134,7 +135,7 @@ def figures(student: Student, teacher: FloatNetwork, samples: SampleStore, index
     pairs: list[tuple[list[np.ndarray], list[np.ndarray], bool]] = [([], [], t.classes) for t in student.outputs]
     with torch.no_grad():
         for i in range(0, len(index), MEASURED):
-            inputs = {name: torch.from_numpy(np.array(a)) for name, a in samples.rows(index[i : i + MEASURED]).items()}
+            inputs = tensors(samples.rows(index[i : i + MEASURED]))
             want = teacher(inputs, tuple(t.teacher for t in student.outputs))
             got = student.values(inputs, tuple(t.student for t in student.outputs), exact=True)
             for target, (wanted, given, _) in zip(student.outputs, pairs, strict=True):

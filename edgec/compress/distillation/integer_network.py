@@ -18,7 +18,7 @@ class IntegerNetwork(nn.Module):
     """What the program computes on a device. Weights and biases of its layers are parameters, its scales are fixed.
 
     Args:
-        program: from edgec.lower; its layers have the names of the QDQ model's nodes.
+        program: from edgec.lower.
         limits: layer name → least and greatest weight that training may choose; otherwise those of the weights' type.
 
     With `exact` the outputs are the bytes of the compiled artifact, always. Without it they are within about 1e−5 of a rounding

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import onnx_ir as ir
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgec.compress.distillation.integer_network import IntegerNetwork
 from edgec.compress.distillation.integer_operators import LAYERS
 from edgec.compress.distillation.network import FloatNetwork
-from edgec.compress.distillation.objective import Target
+from edgec.compress.distillation.objective import Target, matched
 from edgec.compress.distillation.stored_layer import StoredLayer
 from edgec.graph.edit import integer, is_op, shape_of
 from edgec.importer import is_quantized
@@ -39,22 +39,25 @@ class FloatStudent:
 
     quantized = False
 
-    def __init__(self, model: ir.Model, teacher: ir.Model) -> None:
+    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool) -> None:
         self.source = model
         self.outputs = []
         for t, s in zip(teacher.graph.outputs, model.graph.outputs, strict=True):
             value, classes = judged(s)
             self.outputs.append(Target(judged(t)[0].name, value.name, shape_of(value), _classes_last(s), classes))
-        known = _activations(teacher)
+        known = {v.name: shape for v, shape in _activations(teacher).items()} if features else {}
         self.features = [
-            Target(v.name, v.name, shape, tuple(range(len(shape)))) for v, shape in _activations(model).items() if known_shape(known, v) == shape
+            Target(v.name, v.name, known[v.name], tuple(range(len(shape))))
+            for v, shape in _activations(model).items()
+            if v.name in known and len(shape) >= 2 and _but_channels(known[v.name]) == _but_channels(shape)
         ]
         self.network = FloatNetwork(model, keep=[t.student for t in (*self.outputs, *self.features)])
 
     def values(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...], *, exact: bool = False) -> dict[str, Tensor]:
         values = self.network(inputs, wanted)
         for target in self.outputs:
-            values[target.student] = values[target.student].permute(0, *(a + 1 for a in target.order))
+            if target.student in values and target.order != tuple(range(len(target.order))):
+                values[target.student] = values[target.student].permute(0, *(a + 1 for a in target.order))
         return values
 
     def model(self) -> ir.Model:
@@ -70,23 +73,23 @@ class QuantizedStudent:
 
     quantized = True
 
-    def __init__(self, model: ir.Model, teacher: ir.Model) -> None:
-        self.source = model
-        lowering = Lowering(model)
+    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool) -> None:
+        self.source = _with_unique_names(model)
+        lowering = _NamedLowering(self.source)
         program = lowering.walk()
         self.outputs = []
-        for t, s in zip(teacher.graph.outputs, model.graph.outputs, strict=True):
+        for t, s in zip(teacher.graph.outputs, self.source.graph.outputs, strict=True):
             node = _behind_quantization(s)
             classes = is_op(node, "Softmax")
             self.outputs.append(_target(judged(t)[0].name if classes else t.name, lowering.views[node.inputs[0] if classes else s], classes))
-        known, made = _activations(teacher), {op.outputs[0] for op in program.ops}
+        known, made = {v.name: shape for v, shape in _activations(teacher).items()} if features else {}, {op.outputs[0] for op in program.ops}
         self.features = [
             _target(value.name, view, False)
             for value, view in lowering.views.items()
-            if is_op(value.producer(), "Relu", "Clip", "Add") and view.tensor.name in made and known_shape(known, value) == view.shape
+            if is_op(value.producer(), "Relu", "Clip", "Add") and view.tensor.name in made and known.get(value.name) == view.shape
         ]
-        nodes = {node.name: node for node in model.graph}
-        self.stored = {op.name: StoredLayer(nodes[op.name], lowering.views) for op in program.ops if op.opcode in LAYERS}
+        nodes = {node.name: node for node in self.source.graph}
+        self.stored = {op.name: StoredLayer(nodes[lowering.node_of[op.name]], lowering.views) for op in program.ops if op.opcode in LAYERS}
         self.network = IntegerNetwork(program, {name: stored.limits for name, stored in self.stored.items()})
         for name, layer in self.network.layers.items():
             layer.weights.requires_grad_(self.stored[name].trains_weights)
@@ -104,8 +107,31 @@ class QuantizedStudent:
         return result
 
 
-def student_of(model: ir.Model, teacher: ir.Model) -> Student:
-    return QuantizedStudent(model, teacher) if is_quantized(model) else FloatStudent(model, teacher)
+class _NamedLowering(Lowering):
+    """Remembers which node each operator was emitted for: operators have shorter names."""
+
+    def __init__(self, model: ir.Model) -> None:
+        super().__init__(model)
+        self.node_of: dict[str, str] = {}
+
+    def emit(self, opcode: str, name: str, *args: Any) -> None:
+        super().emit(opcode, name, *args)
+        self.node_of[self.ops[-1].name] = name
+
+
+def _with_unique_names(model: ir.Model) -> ir.Model:
+    """A copy whose nodes have names of their own, which ONNX does not ask for."""
+    copy, taken = model.clone(), set()
+    for i, node in enumerate(copy.graph):
+        if not node.name or node.name in taken:
+            node.name = f"{node.name or node.op_type}.{i}"
+        taken.add(node.name)
+    return copy
+
+
+def student_of(model: ir.Model, teacher: ir.Model, features: bool = False) -> Student:
+    """features: whether activations are to be matched, so that they must be kept."""
+    return (QuantizedStudent if is_quantized(model) else FloatStudent)(model, teacher, features)
 
 
 def judged(output: ir.Value) -> tuple[ir.Value, bool]:
@@ -114,9 +140,19 @@ def judged(output: ir.Value) -> tuple[ir.Value, bool]:
     return (producer.inputs[0], True) if is_op(producer, "Softmax") else (output, False)
 
 
-def known_shape(known: Mapping[ir.Value, tuple[int, ...]], value: ir.Value) -> tuple[int, ...] | None:
-    """Shape of the value of the same name."""
-    return next((shape for other, shape in known.items() if other.name == value.name), None)
+def match_features(student: Student, teacher: FloatNetwork, inputs: Mapping[str, Tensor]) -> None:
+    """Pair the channels of features in which the student is narrower; features that cannot be paired are dropped."""
+    if student.quantized or not student.features:
+        return
+    with torch.no_grad():
+        theirs = teacher(inputs, tuple(t.teacher for t in student.features))
+        mine = student.values(inputs, tuple(t.student for t in student.features))
+    paired = [t if mine[t.student].shape == theirs[t.teacher].shape else matched(t, theirs[t.teacher], mine[t.student]) for t in student.features]
+    student.features[:] = [t for t in paired if t is not None]
+
+
+def _but_channels(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], *shape[2:])
 
 
 def _activations(model: ir.Model) -> dict[ir.Value, tuple[int, ...]]:

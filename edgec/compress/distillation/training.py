@@ -83,7 +83,7 @@ class Training:
         self.step, self.elapsed, self.curve = 0, 0.0, Curve()
         self._losses: list[float] = []
         self._evaluated = 0
-        probe = self._tensors(samples.rows(samples.train[:MEASURED]))
+        probe = tensors(samples.rows(samples.train[:MEASURED]))
         with torch.no_grad():
             objective.measure(teacher(probe, objective.teacher_values))
         self.optimizer = RelativeAdam(student.network.trainables(probe))
@@ -135,7 +135,7 @@ class Training:
 
     def loss(self, rows: Mapping[str, np.ndarray], *, exact: bool) -> Tensor:
         """exact: as the device or ONNX Runtime computes it, for judging; without it in the precision of training steps."""
-        inputs = self._tensors(rows)
+        inputs = tensors(rows)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16 and not exact):
             with torch.no_grad():
                 wanted = self.teacher(inputs, self.objective.teacher_values)
@@ -205,9 +205,9 @@ class Training:
         self.average.values, self.objective.variance = state["average"], state["variance"]
         self.best_loss, self.best_step, self.best = (state["best"][k] for k in ("loss", "step", "parameters"))
 
-    @staticmethod
-    def _tensors(rows: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(np.ascontiguousarray(array, np.float32)) for name, array in rows.items()}
+
+def tensors(rows: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.array(array, np.float32)) for name, array in rows.items()}
 
 
 def digest(parameters: list[Tensor]) -> str:
