@@ -15,6 +15,7 @@ from edgec.compress.layerwise import LayerOptions, Walk
 from edgec.compress.output_ranges import OutputRanges
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
+from edgec.compress.weight_bytes import is_depthwise
 
 STRONGER = 1.4
 """Factor on the exponent of equalization for dense layers, tried after the given one."""
@@ -93,7 +94,11 @@ class Ladder:
             elif o.weight_search:
                 yield "MSE weight scales", lambda best: replace(best, layers=replace(best.layers, search=True))
         dense, depthwise = o.equalize
-        if dense or depthwise:
+        if self.low:  # small channels cost dense layers of 15 levels more than they gain; depthwise ones have scales for each
+            dense = 0.0
+            if depthwise and any(is_depthwise(n) for n in self._base.placement.layers):
+                yield "equalization before depthwise layers", self._equalized(dense, depthwise)
+        elif dense or depthwise:
             yield "equalization", self._equalized(dense, depthwise)
         if o.rounding == "second_order" and not self.low:
             yield "second-order rounding", lambda best: replace(best, layers=replace(best.layers, rounding="second_order"))
