@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import edgec
-from edgec import cli_compress, console
+from edgec import cli_compress, cli_sensitivity, console
 from edgec.data import read_array
 from edgec.errors import EdgecError, UsageError
 
@@ -107,24 +107,35 @@ def compare_command(args: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def sensitivity_command(args: argparse.Namespace) -> dict[str, Any]:
+    """edgec sensitivity model.onnx --calibration data.npz --svg sensitivity.svg"""
+    _require_folders(args.svg)
+    shapes = dict(_shape(text) for text in args.shape)
+    return cli_sensitivity.sensitivity(args.model, args.calibration, shapes, _progress(args), args.svg)
+
+
 def report_command(args: argparse.Namespace) -> dict[str, Any]:
     """edgec report model.edgec [--model float.onnx --data test.npz] -o report.html"""
     _require_folders(args.output)
     artifact = edgec.load(args.artifact)
-    if bool(args.model) != bool(args.data) or args.labels and not args.data:
+    if bool(args.model) != bool(args.data or args.sensitivity) or args.labels and not args.data:
         raise UsageError(
             "a comparison needs a model and data",
             where="--model, --data, --labels",
             why="errors are those of running both models on the same samples",
-            fix="give --model and --data, or neither",
+            fix="give --model with --data or --sensitivity, or none of them",
         )
     comparison = None
-    if args.model:
+    if args.data:
         comparison = edgec.compare(
             args.model, artifact, args.data, args.labels, shapes=dict(_shape(text) for text in args.shape), progress=_progress(args)
         )
     path = args.output or str(Path(args.artifact).with_suffix(".html").name)
-    size = _write_page(artifact, _figures(artifact, args), comparison, path)
+    noise = None
+    if args.sensitivity:
+        shapes = dict(_shape(text) for text in args.shape)
+        noise = cli_sensitivity.sensitivity(args.model, args.sensitivity, shapes, _progress(args))
+    size = _write_page(artifact, _figures(artifact, args), comparison, path, noise)
     return {"report": path, "bytes": size, "comparison": comparison}
 
 
@@ -169,11 +180,11 @@ def _figures(artifact: Any, args: argparse.Namespace) -> dict[str, Any]:
     return artifact.report(measure=not args.no_measure)
 
 
-def _write_page(artifact: Any, figures: dict[str, Any], comparison: dict[str, Any] | None, path: str) -> int:
+def _write_page(artifact: Any, figures: dict[str, Any], comparison: dict[str, Any] | None, path: str, noise: Any = None) -> int:
     from edgec.files import write_file
     from edgec.page import report_page
 
-    page = report_page(artifact, figures=figures, comparison=comparison).encode()
+    page = report_page(artifact, figures=figures, comparison=comparison, sensitivity=noise).encode()
     write_file(path, page)
     return len(page)
 
@@ -341,10 +352,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("artifact", help=".edgec file")
     _comparison_arguments(sub, required=True)
     sub.add_argument("--layers", type=int, default=64, metavar="N", help="samples that layers are compared on; 0 for none (default 64)")
+    text = "Say which layers and activations cost most when quantized, at 8 and 4 bits."
+    cli_sensitivity.add_sensitivity(command("sensitivity", sensitivity_command, cli_sensitivity.sensitivity_text, text))
     sub = command("report", report_command, console.report_text, "Write one self-contained HTML page: figures, layers, memory, ranges.")
     sub.add_argument("artifact", help=".edgec file")
     sub.add_argument("--model", help="the .onnx file it was compiled from: adds errors, accuracy and histograms")
     _comparison_arguments(sub, required=False)
+    sub.add_argument("--sensitivity", metavar="FILE", help="unlabelled inputs: adds what each layer and activation costs when quantized")
     sub.add_argument("--output", "-o", metavar="FILE", help="the .html file (default: the artifact's name)")
     sub.add_argument("--no-measure", action="store_true", help="take code, stack and instructions from the table")
     command(

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from edgec.compress.layerwise import LayerwiseQuantizer, fake_quantize
 from edgec.compress.placement import Group
 from edgec.compress.ranges import GRID, Quantization, moved_range
+from edgec.compress.weights import LayerWeights
 from edgec.graph import count_macs
 from edgec.graph.channel_affine import weights_and_bias
 from edgec.graph.edit import shape_of
@@ -66,11 +67,8 @@ class OutputRanges:
 
         Not moved are groups for which fixed(group) holds, and those of judged values: their error is in the histogram already.
         """
-        graph, groups = self.quantizer.model.graph, self.quantizer.placement.all_groups()
-        for value in graph.inputs:
-            self.exact[value] = self.quantizer.probes[value.name][self.fit]
-        for node in graph:
-            self._run(node, self.exact, self.exact)
+        self._prepare()
+        groups = self.quantizer.placement.all_groups()
         result = {}
         for done, group in enumerate(groups, 1):
             if not fixed(group) and not any(v in self.judged for v in group.members):
@@ -80,6 +78,33 @@ class OutputRanges:
             if progress is not None:
                 progress("search ranges", done / len(groups))
         return result
+
+    def activations_alone(self, ranges: Mapping[ir.Value, Quantization]) -> dict[str, float]:
+        """Noise to signal at the outputs with one group of activations quantized and nothing else, by the name of its first value."""
+        self._prepare()
+        groups = self.quantizer.placement.all_groups()
+        return {g.members[0].name: self._error(g, self._behind(g), ranges[g.members[0]]) for g in groups}
+
+    def weights_alone(self, weights: Mapping[ir.Node, LayerWeights]) -> dict[ir.Node, float]:
+        """Noise to signal at the outputs with the weights of one layer quantized and nothing else."""
+        self._prepare()
+        result = {}
+        for node, layer in weights.items():
+            changed: dict[ir.Value, np.ndarray] = {}
+            exact = self.constants[node]
+            self.constants[node] = (layer.real(), exact[1])
+            for behind in self._reached(set(node.outputs), [node]):
+                self._run(behind, changed, self.exact)
+            self.constants[node] = exact
+            result[node] = self._noise(changed)
+        return result
+
+    def _prepare(self) -> None:
+        if not self.exact:
+            for value in self.quantizer.model.graph.inputs:
+                self.exact[value] = self.quantizer.probes[value.name][self.fit]
+            for node in self.quantizer.model.graph:
+                self._run(node, self.exact, self.exact)
 
     def _moves(self, group: Group, start: Quantization) -> tuple[int, int]:
         """Moves one end, then the other, as long as that helps."""
@@ -110,16 +135,17 @@ class OutputRanges:
         return best
 
     def _behind(self, group: Group) -> list[ir.Node]:
-        """Nodes that a change of the group's values reaches, in order."""
-        reached, nodes = set(group.members), []
+        return self._reached(set(group.members), [])
+
+    def _reached(self, values: set[ir.Value], nodes: list[ir.Node]) -> list[ir.Node]:
+        """nodes, and those that a change of the values reaches, in order."""
         for node in self.quantizer.model.graph:
-            if any(v in reached for v in node.inputs):
+            if node not in nodes and any(v in values for v in node.inputs):
                 nodes.append(node)
-                reached.update(node.outputs)
+                values.update(node.outputs)
         return nodes
 
     def _error(self, group: Group, behind: list[ir.Node], q: Quantization) -> float:
-        """Sum over the judged values of noise to signal."""
         members = set(group.members)
         changed = {v: fake_quantize(self.exact[v], q) for v in group.members if v.producer() is None or v.producer() not in behind}
         for node in behind:
@@ -127,6 +153,10 @@ class OutputRanges:
             for value in node.outputs:
                 if value in members:
                     changed[value] = fake_quantize(changed[value], q)
+        return self._noise(changed)
+
+    def _noise(self, changed: Mapping[ir.Value, np.ndarray]) -> float:
+        """Sum over the judged values of noise to signal."""
         total = 0.0
         for value in self.judged:
             if value in changed:

@@ -14,6 +14,7 @@ from edgec.page.accuracy import accuracy_section
 from edgec.page.charts import histogram, split_bar
 from edgec.page.html import bar, cell, dot, heads, row, section, shape, tag, text
 from edgec.page.layers import layers_section
+from edgec.page.sensitivity import sensitivity_section
 from edgec.page.style import CSS
 from edgec.plan import explain
 from edgec.planning.picture import plan_picture
@@ -24,13 +25,20 @@ if TYPE_CHECKING:
 PARTS = ("var(--accent)", "var(--second)", "var(--third)")
 
 
-def report_page(artifact: Artifact, *, figures: Mapping[str, Any] | None = None, comparison: Mapping[str, Any] | None = None) -> str:
+def report_page(
+    artifact: Artifact,
+    *,
+    figures: Mapping[str, Any] | None = None,
+    comparison: Mapping[str, Any] | None = None,
+    sensitivity: Mapping[str, Any] | None = None,
+) -> str:
     """The page.
 
     Args:
         figures: what `Artifact.report()` gave (it is called where there is none).
         comparison: what `edgec.compare` gave: adds errors of layers, accuracy beside float, and histograms of the compared data.
             Without it, histograms are those of the calibration, where this process compiled the artifact.
+        sensitivity: what `edgec.compress.noise_report` gave: adds the picture of it.
     """
     figures = figures or artifact.report()
     body = [
@@ -41,6 +49,7 @@ def report_page(artifact: Artifact, *, figures: Mapping[str, Any] | None = None,
         _memory(artifact),
         _ranges(artifact, comparison),
         _ladder(artifact),
+        sensitivity_section(sensitivity) if sensitivity else "",
         _ports(figures),
         _figures(figures),
         tag("footer", f"Made by edgec {text(figures['edgec'])}. Bytes are exact; each other figure names its source."),
@@ -172,10 +181,16 @@ def _ladder(artifact: Artifact) -> str:
     rows = []
     for r in rungs:
         drawn = bar(100 * r["sqnr_db"] / top, "good" if r["kept"] else "warn")
-        said = "kept" if r["kept"] else "left out: it did not help"
-        rows.append(row([cell(text(r["name"])), cell(f"{r['sqnr_db']:.1f} dB", cls="num"), cell(drawn, style="width:50%"), cell(said)]))
-    note = "Each step is judged by the SQNR of the outputs on calibration samples it was not fitted to."
-    return section("quantization", "What quantization tried", note, tag("table", *rows))
+        gain = f"{r['gain_db']:+.1f} ± {r['chance_db']:.1f} dB" if r is not rungs[0] else ""
+        cells = [cell(text(r["name"])), cell(f"{r['sqnr_db']:.1f} dB", cls="num"), cell(drawn, style="width:40%"), cell(gain, cls="num")]
+        rows.append(row([*cells, cell("kept" if r["kept"] else "left out: it did not help")]))
+    note = "Each step is judged by the noise that it takes away, on calibration samples it was not fitted to."
+    found = artifact.manifest["quantization"]
+    said = [tag("p", text(found["degraded"]), cls="note")] if found.get("degraded") else []
+    for o in found.get("outputs", []):
+        same = f", same class as float for {o['agreement']:g} %" if o["agreement"] is not None else ""
+        said.append(tag("p", f"{text(o['name'])}: {o['sqnr_db']:.1f} dB{same}, on {o['samples']:,} samples of calibration that chose nothing."))
+    return section("quantization", "What quantization tried", note, tag("table", *rows), *said)
 
 
 def _ports(figures: Mapping[str, Any]) -> str:

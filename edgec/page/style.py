@@ -77,6 +77,9 @@ i.good { background: var(--good); } i.fair { background: var(--fair); } i.warn {
 .plan svg > text[fill="#a4161a"] { display: none; }
 .plan svg line { stroke: var(--line); }
 .plan pattern rect { fill: var(--track); } .plan svg pattern line { stroke: var(--soft); }
+.sensitivity svg { display: block; max-width: 100%; height: auto; min-width: 720px; }
+.sensitivity svg text { fill: var(--ink); } .sensitivity svg .soft { fill: var(--soft); }
+.sensitivity svg .b0 { fill: var(--accent); } .sensitivity svg .b1 { fill: var(--warn); } .sensitivity svg .b2 { fill: var(--second); }
 .hist .sub { white-space: normal; }
 .plan svg line[stroke-dasharray], .plan svg line[stroke="#a4161a"] { stroke: var(--bad); }
 .plan svg g text[fill="#a4161a"] { fill: var(--bad); }
