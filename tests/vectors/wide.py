@@ -35,6 +35,8 @@ def conv2d() -> Iterator[dict]:
         ("narrowed ties", (1, 1, 4), 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 16, 4, 0.4, "ties"),
         ("saturating before the shift", (1, 1, 4), 3, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 8, 0, 90.0, "extreme"),
         ("clamped", (3, 3, 4), 4, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 16, 0, 0.002, "clamp"),
+        ("dilation along columns", (3, 7, 2), 2, (2, 3), (1, 1), (1, 2), (0, 2, 0, 2), 1, 16, 16, 0, 0.003, ""),
+        ("narrowed and saturating", (1, 1, 1200), 2, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 16, 1, 6e-6, "all"),
     ]
     for i, (name, (h, w, c), out_c, kernel, stride, dilation, pads, groups, in_bits, out_bits, narrow, ratio, kind) in enumerate(plans):
         rng = np.random.RandomState(5000 + i)
@@ -43,6 +45,8 @@ def conv2d() -> Iterator[dict]:
         zero_x, zero_y = _zeros(rng, in_bits, out_bits)
         x = _values(rng, (h, w, c), in_bits, kind)
         weights = rng.randint(-2, 3, (out_c, *kernel, c // groups)) if kind == "ties" else rng.randint(-127, 128, (out_c, *kernel, c // groups))
+        if kind == "all":  # the greatest and the least sum there can be
+            x, weights = np.full(x.shape, 32767), np.stack([np.full((*kernel, c), 127), np.full((*kernel, c), -127)])
         bias = rng.randint(-9000, 9000, out_c) - zero_x * weights.reshape(out_c, -1).sum(axis=1)
         scales = rng.uniform(0.5, 1.0, out_c) * ratio * 2.0**narrow
         shift = numerics.layer_shift(scales)
@@ -69,7 +73,7 @@ def conv2d() -> Iterator[dict]:
 
 def average_pool() -> Iterator[dict]:
     plans = [("8 to 16", (4, 3, 2), (4, 3), (1, 1), (0, 0), 8, 16, ""), ("16 to 16, padding", (4, 5, 2), (3, 3), (1, 2), (1, 1), 16, 16, ""),
-             ("16 to 8", (4, 4, 3), (2, 2), (2, 2), (0, 0), 16, 8, ""), ("clamped", (3, 3, 2), (3, 3), (1, 1), (0, 0), 16, 16, "clamp")]  # fmt: skip
+             ("16 to 8", (4, 4, 3), (2, 2), (2, 2), (0, 0), 16, 8, ""), ("clamped", (3, 9, 4), (3, 3), (1, 1), (0, 0), 16, 16, "clamp")]  # fmt: skip
     for i, (name, (h, w, c), kernel, stride, pad, in_bits, out_bits, kind) in enumerate(plans):
         rng = np.random.RandomState(5100 + i)
         out = [(n + 2 * p - k) // s + 1 for n, k, s, p in zip((h, w), kernel, stride, pad, strict=True)]
@@ -80,7 +84,7 @@ def average_pool() -> Iterator[dict]:
         scales = np.array([whole / n for n in range(1, taps + 1)] if pad[0] else [whole / taps])
         shift = numerics.layer_shift(scales)
         multiplier = numerics.multipliers(scales, shift)
-        low, high = (-5000, 5000) if kind == "clamp" else REACH[out_bits]
+        low, high = (-2000, 2000) if kind == "clamp" else REACH[out_bits]
         y = np.zeros((*out, c), np.int64)
         for oy, ox, ch in product(range(out[0]), range(out[1]), range(c)):
             values = [
@@ -98,13 +102,20 @@ def average_pool() -> Iterator[dict]:
 
 def add() -> Iterator[dict]:
     plans = [("16 and 16", 16, 16, 16, 0.61, 0.42, ""), ("16 and 8", 16, 8, 16, 0.9, 180.0, ""), ("8 and 16 to 8", 8, 16, 8, 0.5, -0.003, ""),
-             ("clamped", 16, 16, 8, 0.003, 0.004, "clamp"), ("extreme", 16, 16, 16, 1.0, -1.0, "extreme")]  # fmt: skip
+             ("clamped", 16, 16, 8, 0.003, 0.004, "clamp"), ("extreme", 16, 16, 16, 1.0, -1.0, "extreme"),
+             ("low word of the offset above 2^31", 8, 8, 16, 120.0, 100.0, "word"),
+             ("beside the bounds", 16, 16, 8, 1.0, 1.0, "sweep")]  # fmt: skip
     for i, (name, a_bits, b_bits, out_bits, ratio_a, ratio_b, kind) in enumerate(plans):
         rng = np.random.RandomState(5200 + i)
         zero_a, zero_b, zero_y = _zeros(rng, a_bits, b_bits, out_bits)
         a, b = _values(rng, (3, 7), a_bits, kind), _values(rng, (3, 7), b_bits, kind)
+        if kind == "sweep":
+            a, b = np.arange(21).reshape(3, 7) + 118, np.zeros((3, 7), np.int64)
+            a[0] = -a[0] - 5
         shift = 22 if max(abs(ratio_a), abs(ratio_b)) > 2 else 29
         ma, mb = int(np.rint(ratio_a * 2.0**shift)), int(np.rint(ratio_b * 2.0**shift))
+        if kind == "word":
+            zero_b = next(z for z in range(-128, 0) if (2 ** (shift - 1) - zero_a * ma - z * mb) % 2**32 >= 2**31)
         offset = zero_y * 2**shift + 2 ** (shift - 1) - zero_a * ma - zero_b * mb
         low, high = (zero_y, 100) if kind == "clamp" else REACH[out_bits]
         y = [min(max((int(p) * ma + int(q) * mb + offset) >> shift, low), high) for p, q in zip(a.reshape(-1), b.reshape(-1), strict=True)]
@@ -117,11 +128,11 @@ def add() -> Iterator[dict]:
 
 
 def rescale() -> Iterator[dict]:
-    plans = [("16 to 8", 16, 8, 0.0037, ""), ("8 to 16", 8, 16, 200.3, ""), ("16 to 16", 16, 16, 1.7, ""), ("clamped", 16, 8, 0.004, "clamp")]
+    plans = [("16 to 8", 16, 8, 0.0037, ""), ("8 to 16", 8, 16, 200.3, ""), ("16 to 16", 16, 16, 1.7, ""), ("clamped", 16, 8, 0.004, "clamp"), ("ties", 16, 8, 0.25, "ties")]
     for i, (name, in_bits, out_bits, ratio, kind) in enumerate(plans):
         rng = np.random.RandomState(5300 + i)
         zero_x, zero_y = _zeros(rng, in_bits, out_bits)
-        x = _values(rng, (40,), in_bits, kind)
+        x = np.arange(-20, 20) if kind == "ties" else _values(rng, (40,), in_bits, kind)
         shift = numerics.layer_shift(np.array([ratio]))
         m = int(numerics.multipliers(np.array([ratio]), shift)[0])
         low, high = (zero_y, 50) if kind == "clamp" else REACH[out_bits]
