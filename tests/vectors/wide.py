@@ -110,8 +110,8 @@ def add() -> Iterator[dict]:
         zero_a, zero_b, zero_y = _zeros(rng, a_bits, b_bits, out_bits)
         a, b = _values(rng, (3, 7), a_bits, kind), _values(rng, (3, 7), b_bits, kind)
         if kind == "sweep":
-            a, b = np.arange(21).reshape(3, 7) + 118, np.zeros((3, 7), np.int64)
-            a[0] = -a[0] - 5
+            a, b = np.arange(21).reshape(3, 7) + 118 - zero_y, np.zeros((3, 7), np.int64)
+            a[0] = -120 - zero_y - np.arange(7) * 2
         shift = 22 if max(abs(ratio_a), abs(ratio_b)) > 2 else 29
         ma, mb = int(np.rint(ratio_a * 2.0**shift)), int(np.rint(ratio_b * 2.0**shift))
         if kind == "word":
