@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+import edgec
 from edgec import graph
 from edgec.compress import Options, quantize
 from edgec.compress.mixed_precision import choose_bits
@@ -15,7 +16,7 @@ from edgec.compress.weight_bytes import weight_bytes
 from edgec.errors import FitError, UsageError
 from edgec.importer import import_model
 from tests.models import network
-from tests.test_quantize import checked, samples, small_net
+from tests.test_quantize import checked, run, samples, small_net
 from tests.test_weight_bits import model_of
 
 
@@ -83,6 +84,18 @@ def test_network_within_bytes():
     _, report = checked(model, calibration=samples(64), options=Options(weight_bytes=budget))
     assert weight_bytes(model, report.weight_bits) == report.weight_bytes <= budget
     assert set(report.weight_bits.values()) == {4, 8} and len(report.sensitivities) == 4
+
+
+def test_compiled_mixed_network_is_the_program_of_its_qdq_model(tmp_path):
+    """From the float file to outputs: host and interpreter give the same bytes, and onnxruntime on the saved QDQ model the same to a step."""
+    model, net = model_of(small_net()), small_net()
+    budget = (weight_bytes(model, 4) + weight_bytes(model, 8)) // 2
+    artifact = edgec.compile(net.model(net.result), "host", calibration=samples(64), quantize={"weight_bytes": budget}, save_qdq=tmp_path / "q.onnx")
+    assert {op.attrs["weight_bits"] for op in artifact.program.ops if "weight_bits" in op.attrs} == {4, 8}
+    x = samples(16, seed=5)
+    np.testing.assert_array_equal(artifact.run(x), artifact.run(x, on="interpreter"))
+    simulated = run(import_model(tmp_path / "q.onnx"), x)
+    np.testing.assert_allclose(artifact.run(x).reshape(16, -1), simulated.reshape(16, -1), atol=1.01 / 256)
 
 
 def test_enough_bytes_change_nothing():
