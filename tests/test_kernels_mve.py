@@ -26,17 +26,22 @@ from edgec.ops.conv import windowed_case
 from tests import native
 
 SANITIZE = ("-O1", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error")
-HELIUM = {k.opcode: k for k in all_kernels() if k.isa == "mve"}
+HELIUM = {(k.opcode, "_s8w4_" in k.symbol): k for k in all_kernels() if k.isa == "mve"}
+"""By opcode, and whether weights have 4 bits."""
 M55 = replace(targets.load("cortex-m55"), isa=("mve", "ref"), layout="mve")
 
 
 def applying(programs: Iterator[Program] | list[Program]) -> list[Program]:
     """Those that the Helium kernel of their operator runs."""
-    return [p for p in programs if p.ops[0].opcode in HELIUM and OPERATORS[p.ops[0].opcode].applies(p.ops[0], kernel_of(p).symbol)]
+    return [p for p in programs if key_of(p) in HELIUM and OPERATORS[p.ops[0].opcode].applies(p.ops[0], kernel_of(p).symbol)]
 
 
 def kernel_of(program: Program) -> Kernel:
-    return HELIUM[program.ops[0].opcode]
+    return HELIUM[key_of(program)]
+
+
+def key_of(program: Program) -> tuple[str, bool]:
+    return program.ops[0].opcode, program.ops[0].attrs.get("weight_bits") == 4
 
 
 def convolution(name: str, in_h: int, in_w: int, in_c: int, out_c: int, kernel, stride, pads, **more) -> Program:
@@ -86,6 +91,16 @@ def more_cases() -> list[Program]:
         depthwise("tiles_clamp", 85, 86, 2, (3, 3), (1, 1), same, clamp=(-60, 70)),
         depthwise("stride_clamp", 9, 9, 4, (3, 3), (2, 2), same, clamp=(-50, 60)),
         depthwise("stride_shift", 9, 9, 4, (3, 3), (2, 2), same, ratio=1.5),
+        convolution("int4_rows", 7, 6, 16, 8, (3, 3), (1, 1), same, bits=4),
+        convolution("int4_rows_wide", 5, 9, 48, 4, (3, 3), (1, 1), same, bits=4),
+        convolution("int4_rows_stride", 9, 9, 32, 12, (3, 3), (2, 2), (0, 0, 1, 1), bits=4),
+        convolution("int4_rows_tail", 6, 5, 16, 7, (3, 3), (1, 1), same, clamp=(-90, 80), bits=4),
+        *(convolution(f"int4_blocks_{n}", 1, 3, 16 * n, 4, (1, 1), (1, 1), (0, 0, 0, 0), bits=4) for n in range(1, 6)),
+        convolution("int4_pointwise_tail", 5, 5, 21, 13, (1, 1), (1, 1), (0, 0, 0, 0), bits=4),
+        depthwise("int4_many", 6, 5, 37, (3, 3), (1, 1), same, bits=4),
+        depthwise("int4_stride", 11, 10, 16, (3, 3), (2, 2), same, bits=4),
+        depthwise("int4_sixteen_taps", 20, 1, 4, (16, 1), (1, 1), (0, 0, 0, 0), bits=4),
+        depthwise("int4_tiles", 90, 101, 2, (3, 3), (1, 1), same, bits=4),
         addition(1), addition(15), addition(16), addition(47), addition(64, clamp=(-30, 40)),
     ]  # fmt: skip
 
@@ -294,7 +309,7 @@ def overlapping(programs: list[Program], name: str) -> tuple[Program, bytes]:
             offsets[t] = place(program.tensors[t].nbytes)
         size = OPERATORS[op.opcode].scratch(op, kernel_of(program).symbol)
         scratch[op.name] = (place(size), size) if size else (0, 0)
-    kernels = [HELIUM[op.opcode] for op in merged.ops]
+    kernels = [kernel_of(program) for program in programs]
     placed = plan.Plan(offsets, scratch, end, end)
     plan.verify_plan(merged, kernels, placed)
     return merged, format_.encode(merged, placed, kernels, M55, {"target": "cortex-m55"})
@@ -329,7 +344,10 @@ MUTANTS = [  # file under csrc/kernels, text, its replacement, which occurrence:
     ("conv/conv_mve_columns.h", "[zero] \"r\"(p->in_zero_point)", "[zero] \"r\"(0)", 0),
     ("conv/conv_mve_columns.h", "edgec_mve_fill(to, p->in_zero_point, s->window)", "edgec_mve_fill(to, 0, s->window)", 0),
     ("conv/conv_mve.c", "s->job.zero_point = p->out_zero_point", "s->job.zero_point = p->out_zero_point + 1", 0),
-    ("conv/conv_mve.c", "(right - ox) / 2 * 2", "(right - ox + 1) / 2 * 2", 0),
+    ("conv/conv_mve_walk.h", "(right - ox) / 2 * 2", "(right - ox + 1) / 2 * 2", 0),
+    ("conv/conv_mve_nibbles.h", "vshr.s32 q1, q1, #4", "vshr.s32 q1, q1, #3", 0),
+    ("conv/conv_mve_nibbles.h", "vmov.i8 q6, #0xf0", "vmov.i8 q6, #0xe0", 0),
+    ("dense/dense_mve.c", "vshr.s32 q0, q0, #4", "vshr.s32 q0, q0, #3", 0),
     ("conv/conv_mve_patches.h", "vqrdmlash.s32 q5, q7, r9", "vqdmlash.s32 q5, q7, r9", 0),
     ("conv/conv_mve_patches.h", "vqrdmlash.s32 q4, q7, r9", "vqdmlash.s32 q4, q7, r9", 0),
     ("conv/conv_mve_patches.h", "vmin.s16 q5, q5, q6", "nop", 0),

@@ -80,17 +80,20 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     },
     ("mve", "conv"): {
         "fixed.h": FIXED,
-        "conv/conv_mve.c": [
+        "conv/conv_mve_walk.h": [
             ("padding", r"(?<=edgec_clamp\()-x0", "{0} + 1"),
             ("padding", r"(?<=edgec_clamp\()-y0", "{0} + 1"),
             ("padding", r"p->in_w - x0", "{0} - 1"),
             ("padding", r"p->in_h - y0", "{0} - 1"),
+        ],
+        "conv/conv_mve.c": [
             ("padding", r"\(size \+ pad - reach\)", "{0} + stride"),
         ],
         "conv/conv_mve_columns.h": [("padding", r"\bix >= p->in_w\b", "ix >= p->in_w - 1"), ("padding", r"\biy < 0\b", "iy <= 0")],
         "conv/conv_mve_depthwise.h": [("padding", r"(?<=at_least\()-origin", "1 - origin")],
+        "conv/conv_mve_nibbles.h": [("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"channel % 2 == 0", "{0} + 1")],
     },
-    ("mve", "dense"): {"fixed.h": FIXED},
+    ("mve", "dense"): {"fixed.h": FIXED, "dense/dense_mve.c": [("nibbles", r"byte & 15", "{0} & 14"), ("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"(?<== )-8(?= \* sum)", "-7")]},
     ("mve", "elementwise"): {"elementwise/elementwise_mve.c": [("rounding", r"\bp->offset\b(?=, a,)", "{0} + 1")]},
     ("mve", "pooling"): {
         "fixed.h": NEVER_SATURATED,

@@ -42,13 +42,6 @@ void *memset(void *to, int value, size_t bytes);
 
 enum { EDGEC_DSP_MAX_SHIFT = 20 };
 
-/* A function of which every caller gets a copy, so that what a constant argument decides is decided when it is compiled. */
-#if defined(__GNUC__)
-#define EDGEC_COPIED static inline __attribute__((always_inline))
-#else
-#define EDGEC_COPIED static inline
-#endif
-
 #define EDGEC_EVEN_CORRECTION 0xff80ff80u /* -128 in both halfwords; also the mask that makes `odd` of swapped bytes */
 
 static inline uint32_t edgec_load_word(const void *at) {

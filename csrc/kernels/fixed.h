@@ -11,6 +11,13 @@
 /* Right shifts of negative numbers are arithmetic on every compiler edgec supports; C99 leaves it to the compiler. */
 typedef char edgec_assert_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 
+/* A function of which every caller gets a copy, so that what a constant argument decides is decided when it is compiled. */
+#if defined(__GNUC__)
+#define EDGEC_COPIED static inline __attribute__((always_inline))
+#else
+#define EDGEC_COPIED static inline
+#endif
+
 static inline int32_t edgec_clamp(int32_t value, int32_t low, int32_t high) {
   if (value < low) {
     return low;

@@ -154,7 +154,7 @@ class Conv2d(_Windowed):
     opcode, code = "conv2d", 1
     onnx = ("Conv",)
     fields = (*GEOMETRY, "groups", *EPILOGUE, "weight_bits")
-    packings = {"c1": CANONICAL, "n1": weights.row_packing(window_taps), "c16": packing_mve.CONV2D, **packing_dsp.CONV2D}
+    packings = {"c1": CANONICAL, "n1": weights.row_packing(window_taps), **packing_mve.CONV2D, **packing_dsp.CONV2D}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["out_c"], a["kernel_h"], a["kernel_w"], a["in_c"] // a["groups"])
@@ -284,7 +284,7 @@ class DepthwiseConv2d(_Windowed):
 
     opcode, code = "depthwise_conv2d", 2
     fields = (*GEOMETRY, *EPILOGUE, "weight_bits")
-    packings = {"c1": CANONICAL, "n1": weights.TAPS, "c16": packing_mve.DEPTHWISE, **packing_dsp.DEPTHWISE}
+    packings = {"c1": CANONICAL, "n1": weights.TAPS, **packing_mve.DEPTHWISE, **packing_dsp.DEPTHWISE}
 
     def weight_shape(self, a) -> tuple[int, ...]:
         return (a["kernel_h"], a["kernel_w"], a["out_c"])

@@ -21,7 +21,7 @@ class Dense(Weighted):
     opcode, code = "dense", 3
     onnx = ("Gemm", "MatMul")
     fields = ("rows", "in_features", "out_features", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift", "weight_bits")
-    packings = {"c1": CANONICAL, "n1": weights.row_packing(lambda a: a["in_features"]), "c16": packing_mve.DENSE_ROWS, **packing_dsp.DENSE_ROWS}
+    packings = {"c1": CANONICAL, "n1": weights.row_packing(lambda a: a["in_features"]), **packing_mve.DENSE_ROWS, **packing_dsp.DENSE_ROWS}
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs

@@ -63,6 +63,44 @@ def unpack_rows(stream: np.ndarray, out: int, depth: int, channels: int, order: 
     return [w.reshape(-1, padded)[:out, :depth], b.reshape(-1)[:out].astype(np.int32), m.reshape(-1)[:out]]
 
 
+def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, channels: int, order: list[int], repeats: int, offset: int) -> np.ndarray:
+    """pack_rows for 4-bit weights: 16 bytes hold 16 taps of two channels, the first in the high halves.
+
+    offset: added to the weights in the low halves. Without one biases are 16 times what they were; with one the first channel's
+    accumulator is the sum of 16 times its own and the second's, whose bias stays.
+
+    Returns: int8 [stream].
+    """
+    rows, depth = _round_up(weights.shape[0], channels), _round_up(weights.shape[1], BLOCK)
+    high, low = (np.zeros((rows // 2, depth), np.uint8) for _ in range(2))
+    w = _padded(weights.astype(np.int8), rows, weights.shape[1])
+    high[:, : w.shape[1]], low[:, : w.shape[1]] = w[0::2].view(np.uint8), (w[1::2] + np.int8(offset)).view(np.uint8)
+    pairs = (high << 4 | low & 15).reshape(-1, channels // 2, depth // BLOCK, BLOCK).transpose(0, 2, 1, 3)
+    b = np.zeros(rows, np.int64)
+    b[: bias.size] = bias
+    heads = np.stack([16 * b[0::2] + b[1::2], b[1::2]], axis=1).reshape(-1, channels) if offset else 16 * b.reshape(-1, channels)
+    heads = ((heads + 2**31) % 2**32 - 2**31).astype("<i4")
+    m = _padded((multiplier // 2).reshape(-1, 1).astype("<i4"), rows, 1).reshape(-1, channels)[:, order]
+    parts = [np.tile(heads, repeats).view(np.int8), np.ascontiguousarray(pairs).view(np.int8).reshape(pairs.shape[0], -1), np.ascontiguousarray(m).view(np.int8)]
+    return np.concatenate(parts, axis=1).reshape(-1)
+
+
+def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int, channels: int, order: list[int], repeats: int, offset: int) -> list[np.ndarray]:
+    """The inverse of pack_nibble_rows: weights int8 [out, depth], bias and multiplier int32 [out]."""
+    blocks, padded = _round_up(out, channels) // channels, _round_up(depth, BLOCK)
+    head, body = 4 * channels * repeats, channels // 2 * padded
+    block = stream.reshape(blocks, head + body + 4 * channels)
+    pairs = block[:, head : head + body].reshape(blocks, padded // BLOCK, channels // 2, BLOCK).transpose(0, 2, 1, 3).reshape(-1, padded)
+    low = (np.ascontiguousarray(pairs).view(np.uint8) & 15).astype(np.int8)
+    w = np.stack([pairs >> 4, low - np.int8(8) if offset else (low ^ 8) - np.int8(8)], axis=1).reshape(-1, padded)
+    heads = np.ascontiguousarray(block[:, : 4 * channels]).view("<i4").astype(np.int64).reshape(-1, 2)
+    first = ((heads[:, 0] - heads[:, 1] + 2**31) % 2**32 - 2**31) if offset else heads[:, 0]
+    b = np.stack([first >> 4, heads[:, 1] if offset else heads[:, 1] >> 4], axis=1).reshape(-1)
+    m = np.empty((blocks, channels), np.int32)
+    m[:, order] = 2 * np.ascontiguousarray(block[:, head + body :]).view("<i4")
+    return [w[:out, :depth], b[:out].astype(np.int32), m.reshape(-1)[:out]]
+
+
 PAIRS = {"channels": 4, "order": [0, 1, 2, 3], "repeats": 2}
 DENSE = {"channels": 8, "order": [0, 2, 4, 6, 1, 3, 5, 7], "repeats": 1}
 
@@ -78,7 +116,18 @@ def _unpack_conv2d(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return unpack_rows(np.asarray(values[0], np.int8), a["out_c"], depth, **PAIRS)
 
 
-CONV2D = Packing("c16", _pack_conv2d, _unpack_conv2d)
+def _pack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    weights, bias, multiplier = values
+    return [pack_nibble_rows(weights.reshape(weights.shape[0], -1), bias, multiplier, **PAIRS, offset=0), NOTHING, NOTHING]
+
+
+def _unpack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    a = op.attrs
+    depth = a["kernel_h"] * a["kernel_w"] * a["in_c"] // a["groups"]
+    return unpack_nibble_rows(np.asarray(values[0], np.int8), a["out_c"], depth, **PAIRS, offset=0)
+
+
+CONV2D = {"c16": Packing("c16", _pack_conv2d, _unpack_conv2d), "n16": Packing("n16", _pack_conv2d_nibbles, _unpack_conv2d_nibbles)}
 
 
 def tensors_fit(a: Mapping[str, int]) -> bool:
@@ -201,7 +250,15 @@ def _unpack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return unpack_rows(np.asarray(values[0], np.int8), op.attrs["out_features"], op.attrs["in_features"], **DENSE)
 
 
-DENSE_ROWS = Packing("c16", _pack_dense, _unpack_dense)
+def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    return [pack_nibble_rows(*values, **DENSE, offset=8), NOTHING, NOTHING]
+
+
+def _unpack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    return unpack_nibble_rows(np.asarray(values[0], np.int8), op.attrs["out_features"], op.attrs["in_features"], **DENSE, offset=8)
+
+
+DENSE_ROWS = {"c16": Packing("c16", _pack_dense, _unpack_dense), "n16": Packing("n16", _pack_dense_nibbles, _unpack_dense_nibbles)}
 
 
 def dense_applies(a: Mapping[str, int]) -> bool:
@@ -228,6 +285,8 @@ def dense_distance(a: Mapping[str, int]) -> int:
 
 
 PLANE_MAX, TILE_MAX, TABLE_MAX, REACH_MAX, MAP_MAX = 8192, 4096, 640, 255, 160
+NIBBLE_CHANNELS = 16
+"""Channels whose 4-bit weights are widened in scratch together."""
 
 
 @dataclass(frozen=True)
@@ -320,9 +379,12 @@ def depthwise_applies(a: Mapping[str, int]) -> bool:
 
 
 def depthwise_scratch(a: Mapping[str, int]) -> int:
-    """A padded plane of one channel, the table of its patches, and where a pixel goes in small planes."""
+    """A padded plane of one channel, the table of its patches, where a pixel goes in small planes; room for weights of 4 bits."""
     plan = plan_patches(a)
-    return plan.plane_bytes + plan.table_bytes + plan.map_bytes if plan else 0
+    if plan is None:
+        return 0
+    wide = BLOCK * (min(a["out_c"], NIBBLE_CHANNELS) + 1) if a["weight_bits"] == 4 else 0
+    return plan.plane_bytes + plan.table_bytes + plan.map_bytes + wide
 
 
 def _tap_places(op: Op, plan: PatchPlan) -> np.ndarray:
@@ -349,4 +411,17 @@ def _unpack_depthwise(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return [np.asarray(values[0], np.int8)[_tap_places(op, plan)], epilogue[:, 0], 2 * epilogue[:, 1]]
 
 
-DEPTHWISE = Packing("c16", _pack_depthwise, _unpack_depthwise)
+def _pack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Records as with 8 bits, two bytes of one in one: the first eight in the low halves, the last eight in the high ones."""
+    records, epilogue, nothing = _pack_depthwise(op, values)
+    rows = _padded(records.reshape(1, -1), 1, _round_up(records.size, BLOCK)).reshape(-1, 2, BLOCK // 2).view(np.uint8)
+    return [(rows[:, 0] & 15 | rows[:, 1] << 4).view(np.int8), epilogue, nothing]
+
+
+def _unpack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    packed = np.ascontiguousarray(np.asarray(values[0], np.int8)).reshape(-1, BLOCK // 2)
+    records = np.stack([((packed & 15) ^ 8) - np.int8(8), packed >> 4], axis=1).reshape(-1)
+    return _unpack_depthwise(op, [records, *values[1:]])
+
+
+DEPTHWISE = {"c16": Packing("c16", _pack_depthwise, _unpack_depthwise), "n16": Packing("n16", _pack_depthwise_nibbles, _unpack_depthwise_nibbles)}

@@ -10,7 +10,8 @@ enum {
   TILE_MAX = 4096,  /* bytes of a part of a plane */
   TABLE_MAX = 640,
   REACH_MAX = 255, /* of the byte offsets of a gather */
-  MAP_MAX = 160    /* pixels of a plane that is copied through a map */
+  MAP_MAX = 160,   /* pixels of a plane that is copied through a map */
+  NIBBLE_CHANNELS = 16 /* whose 4-bit weights are widened in scratch together */
 };
 
 /* How a plane is cut. Tiles, bands and patches that would go beyond their end are moved back: what is computed twice is
@@ -219,9 +220,33 @@ static void prepare_job(const edgec_depthwise_conv2d_params *p, const patch_plan
   }
 }
 
+/* `count` records of 16 weights of 4 bits: of each the first eight are in the low halves of eight bytes. */
+static void widen_records(int8_t *to, const int8_t *from, int32_t count) {
+#if defined(__ARM_FEATURE_MVE)
+  __asm__ volatile(
+      "1: vldrb.u16 q0, [%[from]], #8\n"
+      "vshl.i16 q1, q0, #12\n"
+      "vshl.i16 q2, q0, #8\n"
+      "vshr.s16 q1, q1, #12\n"
+      "vshr.s16 q2, q2, #12\n"
+      "vstrb.16 q1, [%[to]], #8\n"
+      "vstrb.16 q2, [%[to]], #8\n"
+      "subs %[n], %[n], #1\n"
+      "bne 1b\n"
+      : [to] "+l"(to), [from] "+l"(from), [n] "+r"(count)
+      :
+      : "q0", "q1", "q2", "cc", "memory");
+#else
+  for (int32_t i = 0; i < count * EDGEC_MVE_BLOCK; i++) {
+    const int8_t byte = from[i / EDGEC_MVE_BLOCK * 8 + i % 8];
+    to[i] = (int8_t)(i % EDGEC_MVE_BLOCK < 8 ? edgec_low_nibble(byte) : edgec_high_nibble(byte));
+  }
+#endif
+}
+
 /* One tile of every channel: what of the input lies in its plane, then the engine. */
-static void run_tile(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, const edgec_operands *operands, int32_t oy,
-                     int32_t ox, edgec_mve_patches *job) {
+EDGEC_COPIED void run_tile(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, const edgec_operands *operands, int32_t oy,
+                           int32_t ox, int nibbles, edgec_mve_patches *job) {
   int8_t *const plane = operands->scratch;
   const extent rows = extent_of(oy * p->stride_h - p->pad_top, plan->height, p->in_h);
   const extent columns = extent_of(ox * p->stride_w - p->pad_left, plan->stride, p->in_w);
@@ -246,11 +271,25 @@ static void run_tile(const edgec_depthwise_conv2d_params *p, const patch_plan *p
     job->map = map;
     job->columns = rows.count * columns.count;
   }
-  edgec_mve_run_patches(job);
+  if (nibbles) { /* a few channels at a time; the record behind a part's last one has zeros or weights that meet none of its inputs */
+    int8_t *const wide = plane + plan->plane_bytes + plan->table_bytes + plan->map_bytes;
+    const int8_t *const input = job->input;
+    int8_t *const output = job->output;
+    for (int32_t c = 0; c < p->out_c; c += NIBBLE_CHANNELS) {
+      job->input = input + c;
+      job->output = output + c;
+      job->epilogue = (const int32_t *)operands->constant[1] + 2 * c;
+      job->weights = wide;
+      job->channels = p->out_c - c < NIBBLE_CHANNELS ? p->out_c - c : (int32_t)NIBBLE_CHANNELS;
+      widen_records(wide, (const int8_t *)operands->constant[0] + EDGEC_MVE_BLOCK / 2 * c, job->channels + (plan->lead != 0));
+      edgec_mve_run_patches(job);
+    }
+  } else {
+    edgec_mve_run_patches(job);
+  }
 }
 
-void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands) {
-  const edgec_depthwise_conv2d_params *const p = params;
+EDGEC_COPIED void run_depthwise(const edgec_depthwise_conv2d_params *p, const edgec_operands *operands, int nibbles) {
   patch_plan plan;
   edgec_mve_patches job;
   uint16_t places[4];
@@ -274,26 +313,43 @@ void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_opera
     const int32_t oy = y < p->out_h - plan.tile_h ? y : p->out_h - plan.tile_h;
     for (int32_t x = 0; x < p->out_w; x += plan.tile_w) {
       const int32_t ox = x < p->out_w - plan.tile_w ? x : p->out_w - plan.tile_w;
-      run_tile(p, &plan, operands, oy, ox, &job);
+      run_tile(p, &plan, operands, oy, ox, nibbles, &job);
     }
   }
 }
 
-static int depthwise_conv2d_1x8c16_check(const void *params, const edgec_sizes *sizes) {
-  const edgec_depthwise_conv2d_params *const p = params;
+void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands) { run_depthwise(params, operands, 0); }
+
+void edgec_s8w4_depthwise_conv2d_1x8n16__mve(const void *params, const edgec_operands *operands) { run_depthwise(params, operands, 1); }
+
+static int check_depthwise(const edgec_depthwise_conv2d_params *p, const edgec_sizes *sizes, int32_t bits) {
   edgec_sizes canonical = *sizes;
   patch_plan plan;
   if (sizes->param_count != sizeof *p / 4) {
     return 0;
   }
-  canonical.constant[0] = edgec_volume(p->kernel_h, p->kernel_w, p->out_c);
   canonical.constant[1] = (uint32_t)p->out_c * 4u;
   canonical.constant[2] = (uint32_t)p->out_c * 4u;
-  return edgec_depthwise_conv2d_check(params, &canonical) != 0 && plan_patches(p, &plan) != 0 && sizes->constant[2] == 0u &&
-         sizes->constant[0] == (uint32_t)(EDGEC_MVE_BLOCK * p->out_c + plan.lead) &&
-         sizes->constant[1] == (uint32_t)p->out_c * 8u && sizes->input[0] <= 0x1ffffffu && sizes->output[0] <= 0x1ffffffu &&
-         sizes->scratch == (uint32_t)(plan.plane_bytes + plan.table_bytes + plan.map_bytes);
+  if (edgec_depthwise_conv2d_is_valid(p, &canonical) == 0 || p->weight_bits != bits || plan_patches(p, &plan) == 0 ||
+      sizes->constant[2] != 0u || sizes->constant[1] != (uint32_t)p->out_c * 8u || sizes->input[0] > 0x1ffffffu ||
+      sizes->output[0] > 0x1ffffffu) {
+    return 0;
+  }
+  const uint32_t records = (uint32_t)(EDGEC_MVE_BLOCK * p->out_c + plan.lead);
+  const uint32_t scratch = (uint32_t)(plan.plane_bytes + plan.table_bytes + plan.map_bytes);
+  if (bits == 8) {
+    return sizes->constant[0] == records && sizes->scratch == scratch;
+  }
+  const int32_t together = p->out_c < NIBBLE_CHANNELS ? p->out_c : (int32_t)NIBBLE_CHANNELS;
+  return sizes->constant[0] == (records + 15u) / 16u * 8u && sizes->scratch == scratch + (uint32_t)(EDGEC_MVE_BLOCK * (together + 1));
 }
+
+static int depthwise_conv2d_1x8c16_check(const void *params, const edgec_sizes *sizes) { return check_depthwise(params, sizes, 8); }
+
+static int depthwise_conv2d_1x8n16_check(const void *params, const edgec_sizes *sizes) { return check_depthwise(params, sizes, 4); }
+
+const edgec_kernel edgec_s8w4_depthwise_conv2d_1x8n16__mve_kernel = {0x02c0, 1, edgec_s8w4_depthwise_conv2d_1x8n16__mve,
+                                                                     depthwise_conv2d_1x8n16_check};
 
 const edgec_kernel edgec_s8_depthwise_conv2d_1x8c16__mve_kernel = {0x0240, 1, edgec_s8_depthwise_conv2d_1x8c16__mve,
                                                                    depthwise_conv2d_1x8c16_check};

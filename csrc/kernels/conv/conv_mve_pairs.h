@@ -84,11 +84,11 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vstrw.32 q3, [sp, #112]\n"
 
 /* The walk over one row of 16-byte blocks, unrolled by four, entered in the middle: count and entry replace what the job has. */
-#define PAIRS_ENTRY             \
+#define PAIRS_ENTRY(block_bytes) \
   "ldr r2, [r0, #8]\n"          \
   "rsbs r3, r2, #0\n"           \
   "and r3, r3, #3\n"            \
-  "movs r4, #56\n"              \
+  "movs r4, #" #block_bytes "\n"  \
   "muls r3, r4, r3\n"           \
   "adr.w r4, 30f\n"             \
   "orr r4, r4, #1\n"            \
@@ -107,11 +107,11 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "ldr r7, [r0, #60]\n"         \
   "10:\n" PAIRS_CHANNELS
 
-#define PAIRS_WALK              \
+#define PAIRS_WALK(block)       \
   "ldr r9, [sp, #8]\n"          \
   "ldr pc, [sp, #12]\n"         \
   "30:\n"                       \
-  ".rept 4\n" PAIRS_BLOCK ".endr\n" \
+  ".rept 4\n" block ".endr\n"   \
   "subs r9, r9, #1\n"           \
   "bgt 30b\n"
 
@@ -174,10 +174,10 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   ".set .Lrow, .Lrow + 1\n"  \
   ".endr\n"
 
-#define PAIRS_ROW(label)        \
+#define PAIRS_ROW(label, block) \
   "ldr r9, [sp, #8]\n"          \
   label ":\n"                   \
-  ".rept 3\n" PAIRS_BLOCK ".endr\n" \
+  ".rept 3\n" block ".endr\n"   \
   "subs r9, r9, #3\n"           \
   "bgt " label "b\n"
 
@@ -186,7 +186,7 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "add r3, r3, r9\n"            \
   "add r5, r5, r9\n"
 
-#define PAIRS_WALK_ROWS PAIRS_ROW("31") PAIRS_HOP PAIRS_ROW("32") PAIRS_HOP PAIRS_ROW("33")
+#define PAIRS_WALK_ROWS(block) PAIRS_ROW("31", block) PAIRS_HOP PAIRS_ROW("32", block) PAIRS_HOP PAIRS_ROW("33", block)
 
 /* Accumulators to q0 and q1, multipliers to q2, zero_point to r0. One of four texts steps the input pointers back. */
 #define PAIRS_GATHER(first, second) \
@@ -250,17 +250,17 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 #define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (const edgec_mve_pairs *job), text)
 
 /* Clamp bounds are int8's own and channels come in fours. */
-PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
 /* Any number of channels. */
-PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 /* Any number of channels, any clamp, any layer shift. */
-PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY PAIRS_START PAIRS_WALK PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
+PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
                                   PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 /* At most 64 bytes of window. */
-PAIRS_FUNCTION(pairs_short, PAIRS_ENTER PAIRS_ENTRY PAIRS_START PAIRS_WALK_SHORT PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
+PAIRS_FUNCTION(pairs_short, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK_SHORT PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
                                 PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
 /* Windows of one block: both stay in q4 and q5 for all channels. */
@@ -272,9 +272,9 @@ PAIRS_FUNCTION(pairs_rows_16, PAIRS_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WA
                                   PAIRS_SATURATE PAIRS_STORE PAIRS_NEXT("10b", ""))
 
 /* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
-PAIRS_FUNCTION(pairs_rows_plain, PAIRS_ENTER PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_rows_plain, PAIRS_ENTER PAIRS_START PAIRS_WALK_ROWS(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
-PAIRS_FUNCTION(pairs_rows_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
+PAIRS_FUNCTION(pairs_rows_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
                                        PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
