@@ -5,7 +5,10 @@ Buffers of a run end at an unreadable page (csrc/bind/command.cpp), so that read
 
 from __future__ import annotations
 
+import re
+import subprocess
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
 from tests import aarch64, programs
+from tests.models import COMMITTED, MLPERF, NARROW, compiled
 from tests.test_host_engine import encode
+from tests.test_models import int8_samples
 
 TIERS = ("ref", *aarch64.TIERS)
 
@@ -94,6 +99,19 @@ def test_cases_and_chains(tier: str, batch: aarch64.Batch) -> None:
             np.testing.assert_array_equal(y, entry[column], f"{entry[0].name} on {tier} {mode}")
 
 
+@pytest.mark.parametrize("name", COMMITTED + NARROW + MLPERF)
+def test_network(name: str, tmp_path) -> None:
+    """A real sample and one of extremes on every tier."""
+    program = aarch64.host()
+    artifact = compiled(name, "host")
+    x = int8_samples(artifact, name, 3)[[0, 2]].reshape(2, -1)
+    batch = aarch64.Batch(tmp_path, [(artifact.data, x)])
+    outputs, traced = wanted(artifact.program, x)
+    for tier in TIERS:
+        np.testing.assert_array_equal(batch.run(program, tier)[0], outputs, f"{name} on {tier}")
+        np.testing.assert_array_equal(batch.run(program, tier, "--trace")[0], traced, f"{name} on {tier}, traced")
+
+
 @pytest.mark.parametrize("cpu", aarch64.CPUS)
 def test_the_best_tier_of_the_processor_is_taken(cpu: str, tmp_path) -> None:
     """And EDGEC_CPU masks it down; a tier that the processor does not run is refused, not tried."""
@@ -110,3 +128,56 @@ def test_the_best_tier_of_the_processor_is_taken(cpu: str, tmp_path) -> None:
     for other in set(aarch64.TIERS) - set(tiers):
         refused = aarch64.qemu(aarch64.host(), *files, cpu=cpu, EDGEC_CPU=other)
         assert refused.returncode == 1 and f"tier {other} cannot run here" in refused.stderr
+
+
+def test_epilogue_is_the_specification(tmp_path) -> None:
+    """Requantization by SQRDMULH(acc, M / 2) and the residual's addition against fixed.h, with extremes and near ties."""
+    aarch64.needs("aarch64-linux-gnu-g++", "qemu-aarch64")
+    source, program = Path(__file__).with_name("requantize_aarch64.cpp"), tmp_path / "requantize"
+    flags = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *aarch64.tier_flags("neon"), f"-I{aarch64.source_folder()}"]
+    subprocess.run(["aarch64-linux-gnu-g++", *flags, str(source), "-o", str(program)], check=True)
+    done = aarch64.qemu(program, "300000")
+    assert done.returncode == 0, done.stdout
+    assert int(done.stdout.split()[0]) > 9_000_000
+
+
+FUNCTION = re.compile(r"^_ZN\S*?(conv_octets|conv|depthwise_ring|depthwise_taps|depthwise)I((?:L[ib]\d+E)+)E\S*:$")
+LABEL, JUMP = re.compile(r"^(\.L\d+):"), re.compile(r"^\t(?:b\S*|cbn?z|tbn?z)\t(?:\S+, )*(\.L\d+)$")
+DOTS = {"neon": re.compile(r"\b(sadalp|saddw)"), "neondot": re.compile(r"\b(sdot|saddw)"), "neoni8mm": re.compile(r"\b(smmla|sdot|saddw)")}
+
+
+@pytest.mark.parametrize("tier", aarch64.TIERS)
+def test_accumulators_of_the_hot_loops_stay_in_registers(tier: str) -> None:
+    """No vector is moved through the stack, or copied, in an innermost loop over K of a convolution tile."""
+    aarch64.needs("aarch64-linux-gnu-g++")
+    source = aarch64.source_folder() / "kernels" / "conv" / f"conv_{tier}.cpp"
+    command = ["aarch64-linux-gnu-g++", "-std=c++17", "-O3", "-fPIC", "-w", "-fno-exceptions", "-fno-rtti", *aarch64.tier_flags(tier)]
+    text = subprocess.run(
+        [*command, f"-I{aarch64.source_folder()}", "-S", "-o", "-", str(source)], check=True, capture_output=True, text=True
+    ).stdout
+    bodies: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in text.splitlines():
+        if match := FUNCTION.match(line):
+            current = bodies.setdefault(f"{match[1]}<{match[2]}>", [])
+        elif line.startswith("\t.size"):
+            current = None
+        elif current is not None:
+            current.append(line)
+    tiles = {name: body for name, body in bodies.items() if name.startswith("conv")}
+    assert len(tiles) >= 12, "the kernels are not found in the assembly"
+    for name, body in tiles.items():
+        loops = innermost_loops(body, DOTS[tier])
+        assert loops, name
+        for loop in loops:
+            moved = [line for line in loop if re.search(r"\bq\d+.*\[sp|\bv\d+\S*, \[sp", line)]
+            copied = [line for line in loop if re.match(r"\tmov\tv\d+\.16b", line)]
+            assert not moved and len(copied) <= 2, f"{name} on {tier}:\n" + "\n".join(loop)
+
+
+def innermost_loops(lines: list[str], dot: re.Pattern) -> list[list[str]]:
+    """Bodies of the loops that hold a dot product and no smaller loop that does."""
+    at = {m[1]: i for i, line in enumerate(lines) if (m := LABEL.match(line))}
+    spans = [(at[m[1]], i) for i, line in enumerate(lines) if (m := JUMP.match(line)) and at.get(m[1], i) < i]
+    spans = [s for s in spans if any(dot.search(line) for line in lines[s[0] : s[1]])]
+    return [lines[a : b + 1] for a, b in spans if not any((c, d) != (a, b) and a <= c and d <= b for c, d in spans)]
