@@ -235,6 +235,14 @@ def fold(model: ir.Model, where: str = "model") -> ir.Model:
                 why="shape inference could not follow it from the inputs' shapes",
                 fix="give static input shapes with shapes={…} / --shape, or export the model without data-dependent shapes",
             )
+        if 0 in dims(value):
+            producer = value.producer()
+            raise ModelError(
+                f"{value.name!r} has no elements",
+                where=describe(producer) if producer is not None else where,
+                why=f"its shape is {list(dims(value))}; a program has no empty tensors",
+                fix="take this value out of the model, or give input shapes under which it is not empty",
+            )
     return model
 
 

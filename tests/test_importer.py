@@ -211,3 +211,8 @@ def test_cuts():
         import_model(chain(), outputs=["nothing"])
 
 
+def test_empty_tensors_are_refused():
+    nodes = [node("Slice", ["x", "start", "end", "axis"], ["y"])]
+    proto = model(nodes, {"start": np.array([9]), "end": np.array([12]), "axis": np.array([2])}, X)
+    with pytest.raises(edgec.ModelError, match="'y' has no elements"):
+        import_model(proto)
