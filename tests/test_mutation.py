@@ -116,7 +116,7 @@ LISTED = [
     Mutant("argmax", "argmax/argmax_ref.c", "d * p->inner + i", "d * p->inner"),
     Mutant("argmax", "argmax/argmax_ref.c", "(8 * n)", "(7 * n)"),
     Mutant("wide", "wide/wide_ref.c", "(uint64_t)1 << (shift - 1))) >> shift", "(uint64_t)0 << (shift - 1))) >> shift"),
-    Mutant("wide", "wide/wide_ref.c", "return INT32_MAX;", "return 0;"),
+    Mutant("wide", "wide/wide_ref.c", "INT32_MIN, INT32_MAX)", "INT32_MIN, 0)"),
     Mutant("wide", "wide/wide_ref.c", "(int64_t)0x80000000) >> 32", "(int64_t)0x7fffffff) >> 32"),
     Mutant("wide", "wide/wide_ref.c", "at + c) : p->in_zero_point) * *w++", "at + c) : 0) * *w++"),
     Mutant("wide", "wide/wide_ref.c", "shift == 0 ? acc : edgec_shift_left(acc, shift)", "acc"),
@@ -128,7 +128,7 @@ LISTED = [
     Mutant("wide", "wide/wide_ref.c", "ox * p->stride_w - p->pad_left + kx", "ox * p->stride_w + kx"),
     Mutant("wide", "wide/wide_ref.c", "(uint64_t)offset) >> p->shift", "(uint64_t)0) >> p->shift"),
     Mutant("wide", "wide/wide_ref.c", "(int64_t)(uint32_t)p->offset_low", "(int64_t)p->offset_low"),
-    Mutant("wide", "wide/wide_ref.c", "bounded > p->clamp_max ? p->clamp_max : bounded", "bounded"),
+    Mutant("wide", "wide/wide_ref.c", "value > high ? high : (int32_t)value", "(int32_t)value"),
     Mutant("wide", "wide/wide_ref.c", "i) - p->in_zero_point;", "i);"),
     Mutant("wide", "wide/wide_ref.c", ": ((const int16_t *)(const void *)x)[index]", ": x[index]"),
 ]

@@ -110,13 +110,14 @@ def add() -> Iterator[dict]:
         zero_a, zero_b, zero_y = _zeros(rng, a_bits, b_bits, out_bits)
         a, b = _values(rng, (3, 7), a_bits, kind), _values(rng, (3, 7), b_bits, kind)
         if kind == "sweep":
-            a, b = np.arange(21).reshape(3, 7) + 118 - zero_y, np.zeros((3, 7), np.int64)
+            a, b = np.arange(21).reshape(3, 7) + 119 - zero_y, np.zeros((3, 7), np.int64)
             a[0] = -120 - zero_y - np.arange(7) * 2
         shift = 22 if max(abs(ratio_a), abs(ratio_b)) > 2 else 29
         ma, mb = int(np.rint(ratio_a * 2.0**shift)), int(np.rint(ratio_b * 2.0**shift))
         if kind == "word":
             zero_b = next(z for z in range(-128, 0) if (2 ** (shift - 1) - zero_a * ma - z * mb) % 2**32 >= 2**31)
         offset = zero_y * 2**shift + 2 ** (shift - 1) - zero_a * ma - zero_b * mb
+        offset -= 2 ** (shift - 1) + 1 if kind == "sweep" else 0  # every sum lies one below a whole number
         low, high = (zero_y, 100) if kind == "clamp" else REACH[out_bits]
         y = [min(max((int(p) * ma + int(q) * mb + offset) >> shift, low), high) for p, q in zip(a.reshape(-1), b.reshape(-1), strict=True)]
         word = offset % 2**32

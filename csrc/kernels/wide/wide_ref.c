@@ -19,16 +19,19 @@ static void store(int8_t *y, int32_t bits, int32_t index, int32_t value) {
   }
 }
 
+static int32_t bounded(int64_t value, int32_t low, int32_t high) {
+  if (value < low) {
+    return low;
+  }
+  return value > high ? high : (int32_t)value;
+}
+
 /* clamp((acc + 2^(shift - 1)) >> shift) to int32, modulo 2^64 before that; shift 0 takes the low word. */
 static int32_t narrowed(int64_t acc, int32_t shift) {
   if (shift == 0) {
     return (int32_t)(uint32_t)(uint64_t)acc;
   }
-  const int64_t rounded = (int64_t)((uint64_t)acc + ((uint64_t)1 << (shift - 1))) >> shift;
-  if (rounded > INT32_MAX) {
-    return INT32_MAX;
-  }
-  return rounded < INT32_MIN ? INT32_MIN : (int32_t)rounded;
+  return bounded((int64_t)((uint64_t)acc + ((uint64_t)1 << (shift - 1))) >> shift, INT32_MIN, INT32_MAX);
 }
 
 /* clamp((acc * multiplier + zero_point * 2^32 + 2^31) >> 32) without the narrowing to a byte. */
@@ -110,8 +113,7 @@ void edgec_s16_add__ref(const void *params, const edgec_operands *operands) {
     const int64_t a = (int64_t)value_at(operands->input[0], p->a_bits, i) * p->multiplier_a;
     const int64_t b = (int64_t)value_at(operands->input[1], p->b_bits, i) * p->multiplier_b;
     const int64_t y = (int64_t)((uint64_t)(a + b) + (uint64_t)offset) >> p->shift;
-    const int64_t bounded = y < p->clamp_min ? p->clamp_min : y;
-    store(operands->output[0], p->out_bits, i, (int32_t)(bounded > p->clamp_max ? p->clamp_max : bounded));
+    store(operands->output[0], p->out_bits, i, bounded(y, p->clamp_min, p->clamp_max));
   }
 }
 
