@@ -8,8 +8,10 @@ import pytest
 import edgec
 from edgec import importer, numerics
 from edgec.ir import interp
+from edgec.ir.core import DTYPE_BITS, DTYPES
 from edgec.lower import lower
 from edgec.ops import OPERATORS
+from edgec.ops.wide import elements
 from tests.conftest import enable
 from tests.models import network
 
@@ -39,8 +41,10 @@ def interpreted(program, q: dict[str, np.ndarray], sample: int) -> dict[str, np.
     feeds = {}
     for port in program.inputs:
         x = q[port.name][sample]
-        feeds[port.tensor] = x if port.order is None else x.transpose(port.order)
-    return interp.run(program, feeds)
+        x = np.ascontiguousarray(x if port.order is None else x.transpose(port.order))
+        feeds[port.tensor] = x.reshape(-1).view(np.int8)
+    outputs = interp.run(program, feeds)
+    return {name: elements(value, DTYPE_BITS[program.tensors[name].dtype]) for name, value in outputs.items()}
 
 
 def test_an_operator_without_counterpart_is_named():
@@ -61,8 +65,10 @@ def test_cases_give_the_interpreters_bytes(opcode):
         net = IntegerNetwork(program)
         q = {}
         for port in program.inputs:
-            q[port.name] = np.stack([rng.integers(-128, 128, port.shape), rng.choice([-128, 127], port.shape), np.full(port.shape, 127)]).astype(np.int8)
-        got = net.bytes(real_inputs(program, q))
+            kind = DTYPES[program.tensors[port.tensor].dtype]
+            least, most = np.iinfo(kind).min, np.iinfo(kind).max
+            q[port.name] = np.stack([rng.integers(least, most + 1, port.shape), rng.choice([least, most], port.shape), np.full(port.shape, most)]).astype(kind)
+        got = net.integers(real_inputs(program, q))
         for i in range(3):
             want = interpreted(program, q, i)
             for port in program.outputs:
@@ -79,7 +85,7 @@ def test_networks_give_the_interpreters_bytes(name, tmp_path):
     t = program.tensors[port.tensor]
     q = {port.name: numerics.quantize(x.reshape(len(x), *port.shape), t.scale, t.zero_point)}
     inputs = {port.name: torch.from_numpy(x.reshape(len(x), *port.shape).copy())}
-    got = trained.bytes(inputs)
+    got = trained.integers(inputs)
     for i in range(len(x)):
         want = interpreted(program, q, i)
         for out in program.outputs:

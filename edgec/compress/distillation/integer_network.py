@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgec.compress.distillation.integer_operators import FUNCTIONS, LAYERS, Function, Layer, Site, sites
+from edgec.compress.distillation.integer_operators import FUNCTIONS, LAYERS, Function, Layer, Site, limits_of, sites
 from edgec.compress.distillation.network import Trainable
 from edgec.errors import ModelError
-from edgec.ir.core import Program
+from edgec.ir.core import DTYPES, Program
 
 
 class IntegerNetwork(nn.Module):
@@ -81,15 +81,15 @@ class IntegerNetwork(nn.Module):
             layer.observing = False
         return [Trainable(layer.weights, layer.axis, layer.bias, layer.outputs) for layer in layers]
 
-    def bytes(self, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-        """Output name → int8 [samples, *physical shape], by the exact form."""
+    def integers(self, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Output name → int8 or int16 [samples, *physical shape], by the exact form."""
         before, self.exact = self.exact, True
         with torch.no_grad():
             real = self(inputs, tuple(port.tensor for port in self.program.outputs))
         self.exact = before
         tensors = self.program.tensors
         return {
-            port.name: (torch.round(real[port.tensor] / tensors[port.tensor].scale).numpy() + tensors[port.tensor].zero_point).astype(np.int8)
+            port.name: (torch.round(real[port.tensor] / tensors[port.tensor].scale).numpy() + tensors[port.tensor].zero_point).astype(DTYPES[tensors[port.tensor].dtype])
             for port in self.program.outputs
         }
 
@@ -98,7 +98,7 @@ class IntegerNetwork(nn.Module):
         if port.order is not None:
             x = x.permute(0, *(a + 1 for a in port.order))
         # rint(x / s) + z, saturated, then minus z: the division in float32 as the device's caller does it
-        return torch.clamp(torch.round(x / np.float32(tensor.scale)), -128 - tensor.zero_point, 127 - tensor.zero_point)
+        return torch.clamp(torch.round(x / np.float32(tensor.scale)), *limits_of(tensor))
 
 
 def _limits(site: Site) -> tuple[int, int]:

@@ -9,7 +9,7 @@ differs by one step where a value falls within about 1e−5 of a rounding tie.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgec.compress.distillation.rounding import lookup, to_grid, to_steps
-from edgec.ir.core import Op, Program
+from edgec.ir.core import DTYPE_BITS, Op, Program
 from edgec.ir.core import Tensor as Activation
 from edgec.ops import OPERATORS as INTEGER_OPERATORS
 from edgec.ops.movement import Pad as PadOperator
@@ -42,6 +42,18 @@ class Site:
         """Clamp bounds of the output as r."""
         return self.op.attrs["clamp_min"] - self.output.zero_point, self.op.attrs["clamp_max"] - self.output.zero_point
 
+    @property
+    def reach(self) -> int:
+        """Greatest |r| of the first input."""
+        low, high = limits_of(self.inputs[0])
+        return max(abs(low), abs(high))
+
+
+def limits_of(tensor: Activation) -> tuple[int, int]:
+    """Least and greatest r that the tensor's type holds."""
+    half = 2 ** (DTYPE_BITS[tensor.dtype] - 1)
+    return -half - tensor.zero_point, half - 1 - tensor.zero_point
+
 
 def sites(program: Program) -> list[Site]:
     return [
@@ -63,14 +75,16 @@ class Layer(nn.Module):
         self.limits = limits
         tensor = torch.from_numpy(np.ascontiguousarray(weights, np.float32))
         self.weights = nn.Parameter(tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
-        multiplier = site.constants[2].astype(np.float64) / 2.0**32 * 2.0 ** attrs["shift"]
+        self.narrow = attrs.get("narrow", 0)
+        """Bits by which the accumulator is shifted right, rounding half up, before it is requantized (16-bit activations)."""
+        multiplier = site.constants[2].astype(np.float64) / 2.0**32 * 2.0 ** (attrs["shift"] - self.narrow)
         bias = (site.constants[1].astype(np.int64) + zero_sum).astype(np.float64)
         self.bias = nn.Parameter(torch.from_numpy(bias * multiplier))
         self.register_buffer("first_bias", torch.from_numpy(bias))
         self.register_buffer("factor", torch.from_numpy(multiplier))
         self.register_buffer("single", torch.from_numpy(multiplier.astype(np.float32)))
         self.low, self.high = site.bounds
-        self.reach = max(abs(-128 - site.inputs[0].zero_point), abs(127 - site.inputs[0].zero_point))
+        self.reach = site.reach
         self.observing, self.outputs = False, 0.0
         self.axis = 0
         """The axis of `weights` that counts output channels."""
@@ -97,7 +111,10 @@ class Layer(nn.Module):
         acc = product(x, weights, None).double() if largest < EXACT_SUM else product(x.double(), weights.double(), None)
         shape = [1] * acc.ndim
         shape[channel] = -1
-        v = (acc + bias.reshape(shape)) * self.factor.reshape(shape) + 0.5
+        acc = acc + bias.reshape(shape)
+        if self.narrow:
+            acc = to_steps(acc / 2.0**self.narrow + 0.5, -(2**31), 2**31 - 1) * 2.0**self.narrow
+        v = acc * self.factor.reshape(shape) + 0.5
         return to_steps(v, self.low, self.high).float()
 
 
@@ -176,12 +193,7 @@ def _add(site: Site) -> Function:
 
 def _mul(site: Site) -> Function:
     a = site.op.attrs
-    walks = []
-    for letter in "ab":
-        index = np.zeros((), np.int64)
-        for i in range(4):
-            index = index[..., None] + np.arange(a[f"size_{i}"]) * a[f"stride_{letter}_{i}"]
-        walks.append(torch.from_numpy(index.reshape(-1)))
+    walks = _walks(a)
     factor = a["multiplier"] / 2.0**32 * 2.0 ** a["shift"]
     low, high = site.bounds
 
@@ -191,6 +203,40 @@ def _mul(site: Site) -> Function:
         return to_steps(x * y * factor + 0.5, low, high).float()
 
     return run
+
+
+def _div(site: Site) -> Function:
+    """The divisor's reciprocals are a table, whose slope is their gradient."""
+    a = site.op.attrs
+    walks = _walks(a)
+    table = torch.from_numpy(site.constants[0].astype(np.float64) / 2.0 ** a["shift"])
+    slope = torch.from_numpy(np.gradient(table.numpy()))
+    offset = 128 + site.inputs[1].zero_point
+    low, high = site.bounds
+
+    def run(xs: Sequence[Tensor], exact: bool) -> Tensor:
+        x, y = (v.flatten(1).index_select(1, walk) for v, walk in zip(xs, walks, strict=True))
+        return to_steps(x.double() * lookup(y.double(), table, slope, offset) + 0.5, low, high).float()
+
+    return run
+
+
+def _walks(a: Mapping[str, int]) -> list[Tensor]:
+    """Which element of each operand meets at each element of the result."""
+    walks = []
+    for letter in "ab":
+        index = np.zeros((), np.int64)
+        for i in range(4):
+            index = index[..., None] + np.arange(a[f"size_{i}"]) * a[f"stride_{letter}_{i}"]
+        walks.append(torch.from_numpy(index.reshape(-1)))
+    return walks
+
+
+def _rescale(site: Site) -> Function:
+    a = site.op.attrs
+    factor = a["multiplier"] / 2.0**32 * 2.0 ** a["shift"]
+    low, high = site.bounds
+    return lambda xs, exact: to_steps((xs[0].double() if exact else xs[0]) * factor + 0.5, low, high).float()
 
 
 def _pick(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Site], Function]:
@@ -320,15 +366,20 @@ LAYERS: dict[str, Callable[[Site, tuple[int, int]], tuple[Function, Layer]]] = {
     "depthwise_conv2d": _conv,
     "conv_transpose2d": _conv_transpose,
     "dense": _dense,
+    "conv2d_s16": _conv,
 }
 
 FUNCTIONS: dict[str, Callable[[Site], Function]] = {
     "add": _add,
     "add_wide": _add,
+    "add_s16": _add,
+    "rescale_s16": _rescale,
     "mul": _mul,
+    "div": _div,
     "minimum": _pick(torch.minimum),
     "maximum": _pick(torch.maximum),
     "average_pool2d": _average,
+    "average_pool2d_s16": _average,
     "max_pool2d": _greatest,
     "lookup": _lookup,
     "softmax": _softmax,

@@ -29,8 +29,8 @@ class StoredLayer:
         self.trains_weights = alone and np.ndim(self.zero_point) == 0
         self.bias, zero, alone = _stored(node, 2)
         self.trains_bias = self.bias is not None and alone and not np.any(zero) and self.bias.const_value.dtype == ir.DataType.INT32
-        self._columns, self._turned = None, False
-        if is_op(node, "Gemm", "MatMul"):
+        self._dense, self._columns, self._turned = is_op(node, "Gemm", "MatMul"), None, False
+        if self._dense:
             self._turned = not integer(node, "transB", 0)
             view = views[node.inputs[0]]
             if view.flattened is not None and view.shape[0] == 1 and len(view.shape) == 2:
@@ -39,6 +39,8 @@ class StoredLayer:
     def write(self, graph: ir.Graph, weights: np.ndarray, bias: np.ndarray) -> None:
         """weights: integers in torch's layout, which is ONNX's but for a dense layer's columns; bias: integers [out]."""
         if self.trains_weights:
+            if self._dense:
+                weights = weights.reshape(len(weights), -1)
             if self._columns is not None:
                 straight = np.empty_like(weights)
                 straight[:, self._columns] = weights
