@@ -172,7 +172,9 @@ class ChannelSpaces:
             for space in dict.fromkeys(s for s, _ in layout.parts):
                 (space.depthwise if depthwise else space.readers).append(node)
         else:
-            self._protect(x, f"{node.op_type} {node.name} has {group} groups" if group > 1 else f"{node.op_type} {node.name} reads another axis")
+            self._protect(
+                x, f"{node.op_type} {node.name} has {group} groups" if group > 1 else f"{node.op_type} {node.name} reads another axis"
+            )
         if depthwise and not self.scalable:
             self._put(y, layout)
         else:
@@ -204,7 +206,9 @@ class ChannelSpaces:
         indices = range(1, len(node.inputs)) if indices is None else indices
         layout, shape = self.layout[x], shape_of(x)
         arrays = [constant(node.inputs[i]) for i in indices]
-        wanted = (shape[layout.axis],) if is_op(node, "BatchNormalization") else (shape[layout.axis],) + (1,) * (len(shape) - 1 - layout.axis)
+        wanted = (
+            (shape[layout.axis],) if is_op(node, "BatchNormalization") else (shape[layout.axis],) + (1,) * (len(shape) - 1 - layout.axis)
+        )
         if layout.axis != 1 or shape_of(node.outputs[0]) != shape:
             return False
         if any(a is None or (a.size != 1 and a.shape[-len(wanted) :] != wanted) or a.size not in (1, wanted[0]) for a in arrays):

@@ -57,7 +57,9 @@ class Tape:
         return dy
 
 
-def backward(tape: Tape, nodes: Sequence[ir.Node], starts: Mapping[ir.Value, ir.Value], free: Iterable[ir.Value]) -> dict[ir.Value, ir.Value]:
+def backward(
+    tape: Tape, nodes: Sequence[ir.Node], starts: Mapping[ir.Value, ir.Value], free: Iterable[ir.Value]
+) -> dict[ir.Value, ir.Value]:
     """The gradient of each free constant, from the gradients `starts` of some of the nodes' values.
 
     Raises:
@@ -97,7 +99,9 @@ def _conv(tape: Tape, node: ir.Node, dy: ir.Value, wanted: set[int]) -> dict[int
     if 0 in wanted:
         reach = [(n - 1) * s + (k - 1) * d + 1 for n, s, k, d in zip(out, strides, kernel, dilations, strict=True)]
         extra = [n + pads[i] + pads[i + rank] - r for i, (n, r) in enumerate(zip(size, reach, strict=True))]
-        found[0] = tape.add("ConvTranspose", dy, tape.of(w), strides=strides, dilations=dilations, group=groups, pads=pads, output_padding=extra)
+        found[0] = tape.add(
+            "ConvTranspose", dy, tape.of(w), strides=strides, dilations=dilations, group=groups, pads=pads, output_padding=extra
+        )
     if 1 in wanted:
         swap = (1, 0, *range(2, 2 + rank))
         a, b = (tape.add("Transpose", v, perm=swap) for v in (tape.of(x), dy))
@@ -163,7 +167,12 @@ def _spread(tape: Tape, node: ir.Node, y: ir.Value, value: float) -> ir.Value:
     kernel, size, out = ints(node, "kernel_shape", ()), shape_of(node.inputs[0])[2:], shape_of(node.outputs[0])[2:]
     strides = ints(node, "strides", (1,) * len(kernel))
     extra = [n - ((o - 1) * s + k) for n, o, s, k in zip(size, out, strides, kernel, strict=True)]
-    if any(pads_of(node, kernel, size)) or integer(node, "ceil_mode", 0) or any(d != 1 for d in ints(node, "dilations", (1,))) or min(extra) < 0:
+    if (
+        any(pads_of(node, kernel, size))
+        or integer(node, "ceil_mode", 0)
+        or any(d != 1 for d in ints(node, "dilations", (1,)))
+        or min(extra) < 0
+    ):
         raise NoGradient(f"{node.op_type} {node.name} is padded or dilated")
     filters = np.full((channels, 1, *kernel), value, np.float32)
     # no output_padding: what it allows ends at the stride, and a rest of the input may be longer

@@ -43,7 +43,11 @@ def prunable(channels: ChannelSpaces) -> tuple[list[Space], list[tuple[str, str]
     """(spaces whose channels may go, (name, reason) of the others)."""
     free, protected = [], []
     for space in channels.all():
-        reason = "; ".join(space.reasons) or ("" if space.readers else "no layer reads them") or ("" if space.size > 1 else "there is one channel")
+        reason = (
+            "; ".join(space.reasons)
+            or ("" if space.readers else "no layer reads them")
+            or ("" if space.size > 1 else "there is one channel")
+        )
         if reason:
             protected.append((name_of(space), reason))
         else:
@@ -56,13 +60,19 @@ def name_of(space: Space) -> str:
     return " + ".join(n.name or n.outputs[0].name or "" for n in space.producers)
 
 
-def widths_of(size: int, granularity: int, fewest: int = 1) -> tuple[int, ...]:
-    """size and the multiples of granularity below it, descending, none below fewest."""
-    return (size, *(w for w in range((size - 1) // granularity * granularity, 0, -granularity) if w >= fewest))
+def widths_of(size: int, granularity: int) -> tuple[int, ...]:
+    """size and the multiples of granularity below it, descending."""
+    return (size, *range((size - 1) // granularity * granularity, 0, -granularity))
 
 
 def rank(
-    model: ir.Model, channels: ChannelSpaces, spaces: Sequence[Space], sites: Sequence[Site], reference: Reference, granularity: int, ridge: float
+    model: ir.Model,
+    channels: ChannelSpaces,
+    spaces: Sequence[Space],
+    sites: Sequence[Site],
+    reference: Reference,
+    granularity: int,
+    ridge: float,
 ) -> list[Group]:
     """The groups of model with their channels ranked by what the layers that read them lose (`selection.eliminate`)."""
     readers = {n for s in spaces for n in s.readers}
@@ -91,7 +101,6 @@ def rank(
             entries = channels.layout[node.inputs[0]].entries(space)
             blocks = (entries[:, :, None] * taps + np.arange(taps)).reshape(space.size, -1)
             found.append(Reading(weights, covariance, blocks, weight))
-        widths = widths_of(space.size, granularity)
-        order, _ = eliminate(found, space.size, widths[-1])
-        groups.append(Group(name_of(space), space, widths, tuple(order)))
+        order, _ = eliminate(found, space.size, 1)
+        groups.append(Group(name_of(space), space, widths_of(space.size, granularity), tuple(order)))
     return groups

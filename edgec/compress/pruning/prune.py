@@ -66,11 +66,23 @@ def prune(
     """
     tell = progress or (lambda step, done: None)
     if (macs is None) == (channels is None):
-        raise UsageError("say how much to prune", where="prune", why="either macs or channels is needed, and not both", fix="pass macs=0.66, the fraction to keep")
+        raise UsageError(
+            "say how much to prune",
+            where="prune",
+            why="either macs or channels is needed, and not both",
+            fix="pass macs=0.66, the fraction to keep",
+        )
     if macs is not None and not (isinstance(macs, (int, float)) and 0 < macs <= 1):
-        raise UsageError(f"macs={macs!r} is not a fraction", where="prune, macs", why="it is the part of the MACs to keep: above 0, at most 1", fix="pass for example 0.66")
+        raise UsageError(
+            f"macs={macs!r} is not a fraction",
+            where="prune, macs",
+            why="it is the part of the MACs to keep: above 0, at most 1",
+            fix="pass for example 0.66",
+        )
     if not isinstance(granularity, int) or granularity < 1:
-        raise UsageError(f"granularity={granularity!r}", where="prune, granularity", why="it is a number of channels, at least 1", fix="pass 2 or 4")
+        raise UsageError(
+            f"granularity={granularity!r}", where="prune, granularity", why="it is a number of channels, at least 1", fix="pass 2 or 4"
+        )
     parts = collect(model, data)
     tell("prune: rank channels", 0.0)
     pruner = Pruner(model, parts, granularity, seed)
@@ -126,10 +138,18 @@ def _asked(groups: list[Group], protected: list[tuple[str, str]], channels: Mapp
         if i is None:
             why = next((f"its channels cannot go: {why}" for n, why in protected if name in n.split(" + ")), None)
             known = ", ".join(n.name or n.outputs[0].name for g in groups for n in g.space.producers)
-            raise UsageError(f"cannot prune layer {name!r}", where="prune, channels", why=why or "there is no such layer", fix=f"the layers that can be pruned are {known}")
+            raise UsageError(
+                f"cannot prune layer {name!r}",
+                where="prune, channels",
+                why=why or "there is no such layer",
+                fix=f"the layers that can be pruned are {known}",
+            )
         if not isinstance(width, int) or not 1 <= width <= groups[i].space.size:
             raise UsageError(
-                f"{width!r} channels for layer {name!r}", where="prune, channels", why=f"it has {groups[i].space.size}", fix="pass a number from 1 to that"
+                f"{width!r} channels for layer {name!r}",
+                where="prune, channels",
+                why=f"it has {groups[i].space.size}",
+                fix="pass a number from 1 to that",
             )
         widths[i] = min(width, widths[i])
     return tuple(widths)

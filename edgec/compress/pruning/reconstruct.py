@@ -28,7 +28,12 @@ class Effort:
 
 
 def reconstruct(
-    model: ir.Model, sites: Sequence[Site], kept: Sequence[np.ndarray], reference: Reference, effort: Effort, changed: set[ir.Value] | None = None
+    model: ir.Model,
+    sites: Sequence[Site],
+    kept: Sequence[np.ndarray],
+    reference: Reference,
+    effort: Effort,
+    changed: set[ir.Value] | None = None,
 ) -> list[np.ndarray]:
     """Solve every site of model, in place and in order, each with what the layers before it really give. Returns the judged values.
 
@@ -64,7 +69,13 @@ def _spread(node: ir.Node, moved: set[ir.Value]) -> None:
 
 
 def _solve(
-    layers: list[ir.Node], fixed: list[ir.Value], target: np.ndarray, bounds: tuple[float, float], arrays: Arrays, reference: Reference, effort: Effort
+    layers: list[ir.Node],
+    fixed: list[ir.Value],
+    target: np.ndarray,
+    bounds: tuple[float, float],
+    arrays: Arrays,
+    reference: Reference,
+    effort: Effort,
 ) -> None:
     """New weights for the layers, together, under which their sum and the fixed operands come nearest to target."""
     fitted, picks = reference.fitted, reference.picks

@@ -11,9 +11,13 @@ import onnx_ir as ir
 from edgec.compress.pruning.rows import Picks, values_at
 from edgec.compress.pruning.segment import BATCH, Segment
 from edgec.compress.pruning.sites import Site
-from edgec.graph.edit import is_op
+from edgec.errors import DataError
+from edgec.graph.edit import integer, is_op, shape_of
 
 Samples = Mapping[str, np.ndarray]
+
+LARGEST = 1e15
+"""Beyond it the sums of squares of a float32 regression overflow."""
 
 
 @dataclass
@@ -41,7 +45,11 @@ class Reference:
     def agreement(self, answers: Sequence[np.ndarray], part: slice | None = None) -> float | None:
         """Fraction of samples with the same greatest class, None without classes."""
         part = slice(None) if part is None else part
-        same = [a[part].argmax(-1) == b[part].argmax(-1) for a, b, kind in zip(self.outputs, answers, self.kinds, strict=True) if kind == "classes"]
+        same = [
+            a[part].argmax(-1) == b[part].argmax(-1)
+            for a, b, kind in zip(self.outputs, answers, self.kinds, strict=True)
+            if kind == "classes"
+        ]
         return float(np.mean([s.mean() for s in same])) if same else None
 
 
@@ -50,7 +58,10 @@ def judged_values(graph: ir.Graph) -> list[tuple[ir.Value, str]]:
     found = []
     for output in graph.outputs:
         producer = output.producer()
-        found.append((producer.inputs[0], "classes") if is_op(producer, "Softmax") else (output, "numbers"))
+        if producer is None:  # an input handed through
+            continue
+        last = is_op(producer, "Softmax") and integer(producer, "axis", -1) in (-1, len(shape_of(output)) - 1)
+        found.append((producer.inputs[0], "classes") if last and producer.inputs[0].producer() is not None else (output, "numbers"))
     return found
 
 
@@ -75,8 +86,22 @@ def ask(model: ir.Model, sites: Sequence[Site], samples: Samples, fitted: int, r
             for kept, value in zip(targets, ends, strict=True):
                 if first < fitted:
                     kept.append(values_at(found[value], picks, first))
+    for value, parts in zip([*ends, *(v for v, _ in judged)], [*targets, *outputs], strict=True):
+        if not all((np.abs(part) < LARGEST).all() for part in parts):  # not true of NaN either
+            raise DataError(
+                f"activation {value.name!r} is not finite",
+                where="pruning data",
+                why=f"for some samples it holds NaN, or values beyond {LARGEST:g}, though the inputs are finite",
+                fix="check the samples' scale (are they preprocessed as in training?), or the model's weights",
+            )
     return Reference(
-        samples, fitted, picks, [np.concatenate(t) for t in targets], [np.concatenate(o) for o in outputs], [kind for _, kind in judged], batched
+        samples,
+        fitted,
+        picks,
+        [np.concatenate(t) for t in targets],
+        [np.concatenate(o) for o in outputs],
+        [kind for _, kind in judged],
+        batched,
     )
 
 

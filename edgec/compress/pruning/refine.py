@@ -46,7 +46,8 @@ class White:
         """x: rows of its inputs, float32 [groups, rows, entries]."""
         normal = Normal.of(x)
         groups, entries = normal.mean.shape
-        damping = RIDGE * np.maximum(np.trace(normal.covariance, axis1=1, axis2=2) / entries, 1e-30)
+        power = np.trace(normal.covariance, axis1=1, axis2=2) / entries
+        damping = RIDGE * np.maximum(power, 1e-3 * power.mean() or 1.0)  # a silent input must not get large weights
         root = np.linalg.cholesky(normal.covariance + damping[:, None, None] * np.eye(entries))
         weights, bias = weights_and_bias(node)
         rows = weights.reshape(groups, len(weights) // groups, entries)
@@ -137,7 +138,9 @@ def _whiten(model: ir.Model, sites: Sequence[Site], reference: Reference) -> lis
     white: list[White] = []
 
     def before(site: Site, arrays: dict[ir.Value, np.ndarray]) -> None:
-        white.extend(White.of(nodes[i], patches_at(arrays[nodes[i].inputs[0]][: reference.fitted], nodes[i], reference.picks)) for i in site.layers)
+        white.extend(
+            White.of(nodes[i], patches_at(arrays[nodes[i].inputs[0]][: reference.fitted], nodes[i], reference.picks)) for i in site.layers
+        )
 
     walk(model, sites, reference.samples, before, batched=reference.batched)
     return white
@@ -147,7 +150,14 @@ class _Step:
     """Gradients of the loss on a batch, with respect to the weights and bias of each layer. The float network runs beside."""
 
     def __init__(
-        self, model: ir.Model, teacher: ir.Model, sites: Sequence[Site], kept: Sequence[np.ndarray], layers: list[ir.Node], reference: Reference, features: float
+        self,
+        model: ir.Model,
+        teacher: ir.Model,
+        sites: Sequence[Site],
+        kept: Sequence[np.ndarray],
+        layers: list[ir.Node],
+        reference: Reference,
+        features: float,
     ) -> None:
         nodes, others = list(model.graph), list(teacher.graph)
         free = [v for n in layers for v in n.inputs[1:3]]
@@ -156,12 +166,16 @@ class _Step:
         tape.nodes = [*exact.nodes, *tape.nodes]
         tape.initializers += exact.initializers
         starts: dict[ir.Value, ir.Value] = {}
-        for (value, kind), (target, _), seen in zip(judged_values(model.graph), judged_values(teacher.graph), reference.outputs, strict=True):
+        for (value, kind), (target, _), seen in zip(
+            judged_values(model.graph), judged_values(teacher.graph), reference.outputs, strict=True
+        ):
             a, b = tape.of(value), exact.copies[target]
             if kind == "classes":
                 a, b = (tape.add("Softmax", v, axis=-1) for v in (a, b))
             start = tape.add("Sub", a, b)
-            starts[value] = start if kind == "classes" else tape.add("Div", start, np.array([max(seen.var(), 1e-30) * seen[0].size], np.float32))
+            starts[value] = (
+                start if kind == "classes" else tape.add("Div", start, np.array([max(seen.var(), 1e-30) * seen[0].size], np.float32))
+            )
         for site, mask, seen in zip(sites, kept, reference.targets, strict=True):
             value, target = nodes[site.node].outputs[0], others[site.node].outputs[0]
             if value in starts or not features:
@@ -172,7 +186,9 @@ class _Step:
             of_kept = tape.add("Gather", exact.copies[target], np.flatnonzero(mask), axis=1)
             starts[value] = tape.add("Mul", tape.add("Sub", tape.of(value), of_kept), np.array([weight], np.float32))
         found = backward(tape, nodes, starts, free)
-        self.feeds = [(copy.copies[v].name, v.name) for v in copy.inputs if v not in free] + [(exact.copies[v].name, v.name) for v in exact.inputs]
+        self.feeds = [(copy.copies[v].name, v.name) for v in copy.inputs if v not in free] + [
+            (exact.copies[v].name, v.name) for v in exact.inputs
+        ]
         self.free = [copy.copies[v].name for v in free]
         graph = ir.Graph(
             [*(copy.copies[v] for v in copy.inputs), *(exact.copies[v] for v in exact.inputs)], [found[v] for v in free],
@@ -180,7 +196,9 @@ class _Step:
         )  # fmt: skip
         self.session = make_session(ir.Model(graph, ir_version=10))
 
-    def __call__(self, samples: dict[str, np.ndarray], parameters: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    def __call__(
+        self, samples: dict[str, np.ndarray], parameters: list[tuple[np.ndarray, np.ndarray]]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
         """samples: input name → float32 [batch, …]."""
         feed = {name: samples[given] for name, given in self.feeds}
         feed |= dict(zip(self.free, (a.astype(np.float32) for pair in parameters for a in pair), strict=True))

@@ -45,7 +45,9 @@ class Fit:
     bias: np.ndarray
 
 
-def fit(x: np.ndarray, t: np.ndarray, shift: np.ndarray, start: np.ndarray, bounds: tuple[float, float], *, ridge: float, rounds: int) -> Fit:
+def fit(
+    x: np.ndarray, t: np.ndarray, shift: np.ndarray, start: np.ndarray, bounds: tuple[float, float], *, ridge: float, rounds: int
+) -> Fit:
     """Weights W and bias b under which x·Wᵀ + b + shift, clipped to bounds, comes nearest to t, clipped to bounds.
 
     Without bounds that is one ridge regression, the ridge drawing towards `start`. With bounds, rows whose target lies beyond a bound ask
@@ -57,7 +59,9 @@ def fit(x: np.ndarray, t: np.ndarray, shift: np.ndarray, start: np.ndarray, boun
         ridge: fraction of the mean of the covariance's diagonal; NOISE · entries / rows is added to it, since few rows say little.
     """
     normal = Normal.of(x)
-    damping = (ridge + NOISE * x.shape[2] / x.shape[1]) * np.maximum(np.trace(normal.covariance, axis1=1, axis2=2) / x.shape[2], 1e-30)[:, None, None]
+    damping = (ridge + NOISE * x.shape[2] / x.shape[1]) * np.maximum(np.trace(normal.covariance, axis1=1, axis2=2) / x.shape[2], 1e-30)[
+        :, None, None
+    ]
     inverse = np.linalg.inv(normal.covariance + damping * np.eye(x.shape[2]))
     pull = damping * start.transpose(0, 2, 1)
 

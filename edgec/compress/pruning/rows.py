@@ -28,7 +28,11 @@ class Picks:
             total = int(np.prod(spatial))
             each = min(total, max(1, -(-self.rows // self.samples)))
             rng = np.random.default_rng([self.seed, *spatial])
-            order = np.argsort(rng.random((self.samples, total)), axis=1)[:, :each] if each < total else np.tile(np.arange(total), (self.samples, 1))
+            order = (
+                np.argsort(rng.random((self.samples, total)), axis=1)[:, :each]
+                if each < total
+                else np.tile(np.arange(total), (self.samples, 1))
+            )
             self._known[spatial] = np.sort(order, axis=1)
         return self._known[spatial]
 

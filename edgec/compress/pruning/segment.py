@@ -106,6 +106,7 @@ def runs_in_batches(model: ir.Model, samples: Mapping[str, np.ndarray]) -> bool:
     except Exception:  # a constant with one sample's batch axis in it; ONNX Runtime's exception types are not public
         return False
     return all(
-        several[v].shape == single[v].shape and np.allclose(several[v], single[v], rtol=1e-3, atol=1e-4 * np.abs(single[v]).max(initial=0.0))
+        several[v].shape == single[v].shape
+        and np.allclose(several[v], single[v], rtol=1e-3, atol=1e-4 * np.abs(single[v]).max(initial=0.0))
         for v in model.graph.outputs
     )
