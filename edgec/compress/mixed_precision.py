@@ -81,7 +81,7 @@ def search_bits(choice: Choice, budget_bytes: int, progress: Progress | None = N
     def judged(bits: Mapping[str, int]) -> float:
         key = tuple(bits.values())
         if key not in tried:
-            tried[key] = replace(choice, layers=replace(choice.layers, bits=dict(bits))).judge()
+            tried[key] = replace(choice, layers=replace(choice.layers, bits=dict(bits))).judge().sqnr_db
             if progress is not None:
                 progress("mixed precision", min(1.0, len(tried) / (TRIES + 2)))
         return tried[key]
