@@ -122,7 +122,7 @@ def test_four_bit_weights_stay_four_bits(torch, teacher, data):
         bias.inputs[0].const_value = ir.Tensor(np.rint(b / 18).astype(np.int32), name=bias.inputs[0].name)
         bias.inputs[1].const_value = ir.Tensor((bias.inputs[1].const_value.numpy() * 18).astype(np.float32), name=bias.inputs[1].name)
         changed += 1
-    made, report = distill(qdq, teacher, data, steps=200, augment="mixup", learning_rate=0.003, threads=1)
+    made, report = distill(qdq, teacher, data, steps=200, augment="mixup", threads=1)
     assert report["after"]["sqnr_db"] > report["before"]["sqnr_db"] + 2
     kinds = [layer.inputs[1].producer().inputs[0].const_value for layer in made.graph if is_op(layer, *LAYERS)]
     assert len(kinds) == changed and all(k.dtype == ir.DataType.INT4 and np.abs(k.numpy().astype(int)).max() <= 7 for k in kinds)
@@ -252,6 +252,12 @@ def test_an_augmentation_of_ones_own(torch, student, teacher, data):
     assert set(seen) == {(16, 1, 1, 8, 8)} and "halved" in report["options"]["augment"]
     with pytest.raises(UsageError, match="changes the shape"):
         distill(student, teacher, data, steps=3, augment=lambda batch, rng: batch[:, 0], threads=1)
+
+
+def test_a_run_that_diverges_says_so(torch, student, teacher, data):
+    with pytest.raises(UsageError, match="training diverged") as error:
+        distill(student, teacher, data, steps=30, learning_rate=1e12, threads=1)
+    assert "learning rate 1e+12" in error.value.why
 
 
 def test_a_pair_that_does_not_fit(torch, student, teacher, quantized, data):

@@ -26,7 +26,7 @@ from edgec.data import Samples
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
 
-RATES = {False: 0.01, True: 0.001}
+RATES = {False: 0.01, True: 0.02}
 """Default learning rate of a float and of a quantized student."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -79,7 +79,7 @@ class IntegerNetwork(nn.Module):
             self(inputs, ())
         for layer in layers:
             layer.observing = False
-        return [Trainable(layer.weights, layer.axis, layer.bias, layer.outputs) for layer in layers]
+        return [Trainable(layer.weights, layer.axis, layer.bias, layer.outputs, True) for layer in layers]
 
     def integers(self, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """Output name → int8 or int16 [samples, *physical shape], by the exact form."""

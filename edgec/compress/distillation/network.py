@@ -27,12 +27,14 @@ OVERWRITTEN = ("Conv", "ConvTranspose", "Gemm", "Add", "Sub", "BatchNormalizatio
 
 @dataclass(frozen=True)
 class Trainable:
-    """One layer's parameters. axis: of the weights, counts output channels; outputs: root mean square of what it gives, in the bias's unit."""
+    """One layer's parameters. axis: of the weights, counts output channels; outputs: root mean square of what it gives, in the bias's unit;
+    integers: whether the weights are in units of a grid that they are rounded to."""
 
     weights: nn.Parameter
     axis: int
     bias: nn.Parameter | None
     outputs: float
+    integers: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ SMALLEST_CHANNEL = 0.1
 
 class RelativeAdam:
     """Adam whose step on a channel's weights is learning_rate times their root mean square, on a bias times that of the layer's outputs.
+    Integer weights move by learning_rate steps of their grid, and biases in proportion: less than half a step changes nothing.
 
     Adam moves every parameter by about the learning rate, whatever its size. Where inputs are 0…255 the first weights are a
     thousandth of the others, and one rate for all either tears them up or leaves the others where they are. Units are taken once,
@@ -30,10 +31,11 @@ class RelativeAdam:
         for layer in layers:
             if layer.weights.requires_grad:
                 self.parameters.append(layer.weights)
-                self.units.append(_channel_units(layer.weights.detach(), layer.axis))
+                self.units.append(torch.tensor(1.0) if layer.integers else _channel_units(layer.weights.detach(), layer.axis))
             if layer.bias is not None and layer.bias.requires_grad:
                 self.parameters.append(layer.bias)
-                self.units.append(torch.tensor(layer.outputs, dtype=layer.bias.dtype))
+                size = float(layer.weights.detach().double().square().mean().sqrt()) if layer.integers else 1.0
+                self.units.append(torch.tensor(layer.outputs / max(size, 1.0), dtype=layer.bias.dtype))
         self.mean = [torch.zeros_like(p) for p in self.parameters]
         self.square = [torch.zeros_like(p) for p in self.parameters]
         self.steps = 0

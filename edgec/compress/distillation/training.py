@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ MEASURED = 256
 """Samples on which the teacher's variances and the sizes of the student's activations are taken."""
 
 SELECTED_AT_MOST = 1024
-EVALUATIONS = 20
+JUDGED_AT = (0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+"""Parts of the run after which the averaged state is judged on the select part, beside the start. Late ones are the best."""
+
+CURVE_POINTS = 40
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -82,7 +85,8 @@ class Training:
         self.precision, self.last, self.progress, self.path = precision, last, progress, checkpoint
         self.step, self.elapsed, self.curve = 0, 0.0, Curve()
         self._losses: list[float] = []
-        self._evaluated = 0
+        self._noted = self._judged = 0
+        self._wanted: list[dict[str, Tensor]] = []
         probe = tensors(samples.rows(samples.train[:MEASURED]))
         with torch.no_grad():
             objective.measure(teacher(probe, objective.teacher_values))
@@ -119,8 +123,12 @@ class Training:
             self._one(rows, fraction)
             self.elapsed = time.monotonic() - started
             after = self.budget.fraction(self.step, self.elapsed)
-            if int(after * EVALUATIONS) > self._evaluated:
-                self._evaluated = int(after * EVALUATIONS)
+            if int(after * CURVE_POINTS) > self._noted:
+                self._noted = int(after * CURVE_POINTS)
+                self.curve.train.append((self.step, float(np.mean(self._losses))))
+                self._losses = []
+            if (passed := sum(after >= part for part in JUDGED_AT)) > self._judged:
+                self._judged = passed
                 self._select()
             if self.progress:
                 self.progress("distill", after)
@@ -133,13 +141,13 @@ class Training:
         assert self.path is not None
         checkpoints.save(self.path, self._state())
 
-    def loss(self, rows: Mapping[str, np.ndarray], *, exact: bool) -> Tensor:
-        """exact: as the device or ONNX Runtime computes it, for judging; without it in the precision of training steps."""
+    def loss(self, rows: Mapping[str, np.ndarray]) -> Tensor:
+        """In the precision of training steps."""
         inputs = tensors(rows)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16 and not exact):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16):
             with torch.no_grad():
                 wanted = self.teacher(inputs, self.objective.teacher_values)
-            values = self.student.values(inputs, self.objective.student_values, exact=exact)
+            values = self.student.values(inputs, self.objective.student_values)
         return self.objective({name: v.float() for name, v in wanted.items()}, {name: v.float() for name, v in values.items()})
 
     def _rows(self, step: int) -> dict[str, np.ndarray]:
@@ -155,7 +163,10 @@ class Training:
         return result
 
     def _one(self, rows: Mapping[str, np.ndarray], fraction: float) -> None:
-        loss = self.loss(rows, exact=False)
+        loss = self.loss(rows)
+        if not torch.isfinite(loss):
+            why = f"the loss is {float(loss.detach())} at step {self.step}, learning rate {self.learning_rate:g}"
+            raise UsageError("training diverged", where="distill", why=why, fix="give a smaller learning_rate: a third of it")
         loss.backward()
         self.optimizer.step(rate_at(fraction, self.learning_rate, self.warmup))
         self.step += 1
@@ -163,18 +174,18 @@ class Training:
         self._losses.append(float(loss.detach()))
 
     def _select(self) -> None:
-        """The averaged parameters are kept where they are the best so far on the select part; the loss since the last time is noted."""
-        if self._losses:
-            self.curve.train.append((self.step, float(np.mean(self._losses))))
-            self._losses = []
+        """The averaged parameters are kept where their outputs, computed as the device or ONNX Runtime does, are the best so far on the
+        select part."""
         if self.last:
             return
         self.average.swap()
-        index, total = self.samples.select[:SELECTED_AT_MOST], 0.0
+        judge, index, total = replace(self.objective, features=()), self.samples.select[:SELECTED_AT_MOST], 0.0
         with torch.no_grad():
-            for i in range(0, len(index), MEASURED):
-                part = index[i : i + MEASURED]
-                total += float(self.loss(self.samples.rows(part), exact=True)) * len(part) / len(index)
+            for i, at in enumerate(range(0, len(index), MEASURED)):
+                inputs = tensors(self.samples.rows(index[at : at + MEASURED]))
+                if i == len(self._wanted):
+                    self._wanted.append(self.teacher(inputs, judge.teacher_values))
+                total += float(judge(self._wanted[i], self.student.values(inputs, judge.student_values, exact=True))) * len(index[at : at + MEASURED]) / len(index)
         if total < self.best_loss:
             self.best_loss, self.best_step, self.best = total, self.step, [p.detach().clone() for p in self.optimizer.parameters]
         self.average.swap()
@@ -185,7 +196,7 @@ class Training:
             "identity": self.identity,
             "step": self.step,
             "elapsed": self.elapsed,
-            "evaluated": self._evaluated,
+            "noted": (self._noted, self._judged),
             "losses": self._losses,
             "curve": asdict(self.curve),
             "parameters": [p.detach() for p in self.optimizer.parameters],
@@ -196,7 +207,8 @@ class Training:
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step, self.elapsed, self._evaluated, self._losses = state["step"], state["elapsed"], state["evaluated"], state["losses"]
+        self.step, self.elapsed, self._losses = state["step"], state["elapsed"], state["losses"]
+        self._noted, self._judged = state["noted"]
         self.curve = Curve(**state["curve"])
         with torch.no_grad():
             for parameter, value in zip(self.optimizer.parameters, state["parameters"], strict=True):
