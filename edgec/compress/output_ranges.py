@@ -95,6 +95,7 @@ class OutputRanges:
             self.constants[node] = (layer.real(), exact[1])
             for behind in self._reached(set(node.outputs), [node]):
                 self._run(behind, changed, self.exact)
+                self._correct(behind, changed)
             self.constants[node] = exact
             result[node] = self._noise(changed)
         return result
@@ -150,10 +151,19 @@ class OutputRanges:
         changed = {v: fake_quantize(self.exact[v], q) for v in group.members if v.producer() is None or v.producer() not in behind}
         for node in behind:
             self._run(node, changed, self.exact)
+            self._correct(node, changed)
             for value in node.outputs:
                 if value in members:
                     changed[value] = fake_quantize(changed[value], q)
         return self._noise(changed)
+
+    def _correct(self, node: ir.Node, changed: dict[ir.Value, np.ndarray]) -> None:
+        """What the layer's bias will take away: the difference of the channels' means."""
+        if node in self.constants:
+            value = node.outputs[0]
+            difference = self.exact[value] - changed[value]
+            axes = tuple(i for i in range(difference.ndim) if i != 2)  # [samples, batch, channels, …]
+            changed[value] = changed[value] + difference.mean(axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
 
     def _noise(self, changed: Mapping[ir.Value, np.ndarray]) -> float:
         """Sum over the judged values of noise to signal."""
