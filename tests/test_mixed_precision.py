@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,19 @@ import pytest
 import edgec
 from edgec import graph
 from edgec.compress import Options, quantize
-from edgec.compress.mixed_precision import choose_bits
+from edgec.compress.candidate import Candidate, RangeOptions
+from edgec.compress.ladder import Choice
+from edgec.compress.layerwise import LayerOptions, ensure_bias
+from edgec.compress.mixed_precision import TRIES, choose_bits, search_bits
+from edgec.compress.placement import place
 from edgec.compress.sensitivity import LayerSensitivity, sensitivity
+from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import weight_bytes
+from edgec.data import Samples
 from edgec.errors import FitError, UsageError
 from edgec.importer import import_model
 from tests.models import network
+from tests.test_graph_passes import Net
 from tests.test_quantize import checked, run, samples, small_net
 from tests.test_weight_bits import model_of
 
@@ -84,6 +92,25 @@ def test_network_within_bytes():
     _, report = checked(model, calibration=samples(64), options=Options(weight_bytes=budget))
     assert weight_bytes(model, report.weight_bits) == report.weight_bytes <= budget
     assert set(report.weight_bits.values()) == {4, 8} and len(report.sensitivities) == 4
+
+
+def test_combinations_are_judged_on_held_out_samples():
+    """A budget that several pairs of layers meet: the neighbours of the predicted best one are quantized too, and the best judged is taken."""
+    net = Net(("x", (1, 8, 6, 6)), seed=3)
+    y = "x"
+    for _ in range(5):
+        y = net.add("Relu", net.add("Conv", y, net.constant(net.rng.standard_normal((8, 8, 3, 3)).astype(np.float32) / 8), net.random(8), pads=[1, 1, 1, 1]))
+    net.result = y
+    model = model_of(net)
+    ensure_bias(model, place(model.graph).layers)
+    candidate = Candidate(model, Split(Samples(samples(64, (8, 6, 6)), {"x": (1, 8, 6, 6)})), 64)
+    judged: list[str] = []
+    choice = Choice(candidate, RangeOptions(), LayerOptions())
+    budget = weight_bytes(model) - 2 * 8 * 36
+    bits, found = search_bits(choice, budget, lambda step, done: judged.append(step))
+    assert judged.count("mixed precision") == 1 + TRIES and weight_bytes(model, bits) <= budget
+    best = replace(choice, layers=LayerOptions(bits=bits)).judge().sqnr_db
+    assert best >= replace(choice, layers=LayerOptions(bits=choose_bits(found, budget))).judge().sqnr_db
 
 
 def test_compiled_mixed_network_is_the_program_of_its_qdq_model(tmp_path):
