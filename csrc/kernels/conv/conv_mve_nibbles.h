@@ -34,19 +34,41 @@
   "vmladava.s8 r12, q5, q2\n"   \
   "vmladava.s8 lr, q5, q3\n"
 
-#define NIBBLES_GATHER PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) "vshr.s32 q0, q0, #4\nvshr.s32 q1, q1, #4\n"
+/* The part of a block that meets the first window. */
+#define NIBBLES_QUARTERS(window)           \
+  "vldrw.u32 q1, [r1], #32\n"              \
+  "vand q0, q1, q6\n"                      \
+  "vmladava.s8 r0, " window ", q0\n"       \
+  "vshl.i8 q1, q1, #4\n"                   \
+  "vmladava.s8 r2, " window ", q1\n"       \
+  "vldrw.u32 q3, [r1, #-16]\n"             \
+  "vand q2, q3, q6\n"                      \
+  "vmladava.s8 r4, " window ", q2\n"       \
+  "vshl.i8 q3, q3, #4\n"                   \
+  "vmladava.s8 r6, " window ", q3\n"
+
+#define NIBBLES_GATHER(first, second) PAIRS_GATHER(first, second) "vshr.s32 q0, q0, #4\nvshr.s32 q1, q1, #4\n"
+#define NIBBLES_GATHER_BOTH NIBBLES_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
 
 /* Clamp bounds are int8's own and channels come in fours. */
-PAIRS_FUNCTION(nibbles_plain, NIBBLES_ENTER PAIRS_ENTRY(64) PAIRS_START PAIRS_WALK(NIBBLES_BLOCK) NIBBLES_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+PAIRS_FUNCTION(nibbles_plain, NIBBLES_ENTER PAIRS_ENTRY(64) PAIRS_START PAIRS_WALK(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
 /* Any number of channels, any clamp, any layer shift. */
-PAIRS_FUNCTION(nibbles_general, NIBBLES_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY(64) PAIRS_START PAIRS_WALK(NIBBLES_BLOCK) NIBBLES_GATHER PAIRS_SHIFT PAIRS_REQUANTIZE
+PAIRS_FUNCTION(nibbles_general, NIBBLES_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY(64) PAIRS_START PAIRS_WALK(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_SHIFT PAIRS_REQUANTIZE
                                     PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
-/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
-PAIRS_FUNCTION(nibbles_rows_plain, NIBBLES_ENTER PAIRS_START PAIRS_WALK_ROWS(NIBBLES_BLOCK) NIBBLES_GATHER PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+/* Windows of one block: both stay in q4 and q5 for all channels. */
+PAIRS_FUNCTION(nibbles_single, NIBBLES_ENTER PAIRS_START_SINGLE PAIRS_CHANNELS NIBBLES_QUARTERS("q4") PAIRS_SECOND("q5") NIBBLES_GATHER("", "")
+                                   PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
-PAIRS_FUNCTION(nibbles_rows_general, NIBBLES_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(NIBBLES_BLOCK) NIBBLES_GATHER PAIRS_SHIFT PAIRS_REQUANTIZE
+/* Three rows of three blocks, the second window one block after the first: 16 channels and a stride of one. */
+PAIRS_FUNCTION(nibbles_rows_16, NIBBLES_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16(NIBBLES_QUARTERS) NIBBLES_GATHER(PAIRS_FIRST_BACK, "")
+                                    PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_NEXT("10b", ""))
+
+/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
+PAIRS_FUNCTION(nibbles_rows_plain, NIBBLES_ENTER PAIRS_START PAIRS_WALK_ROWS(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+
+PAIRS_FUNCTION(nibbles_rows_general, NIBBLES_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_SHIFT PAIRS_REQUANTIZE
                                          PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
@@ -54,11 +76,15 @@ static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
   if (job->rows == 3) {
     if (general) {
       edgec_mve_nibbles_rows_general(job);
+    } else if (job->blocks == 3 && job->second - job->first == EDGEC_MVE_BLOCK) {
+      edgec_mve_nibbles_rows_16(job);
     } else {
       edgec_mve_nibbles_rows_plain(job);
     }
   } else if (general) {
     edgec_mve_nibbles_general(job);
+  } else if (job->blocks == 1) {
+    edgec_mve_nibbles_single(job);
   } else {
     edgec_mve_nibbles_plain(job);
   }

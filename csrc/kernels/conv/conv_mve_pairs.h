@@ -159,18 +159,19 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "10:\n"
 
 /* A block of the second window is the next block of the first. */
-#define PAIRS_BLOCK_16(window, next) PAIRS_QUARTERS(window) "vldrb.u8 " next ", [r3], #16\n" PAIRS_SECOND(next)
+#define PAIRS_BLOCK_16(quarters, window, next) quarters(window) "vldrb.u8 " next ", [r3], #16\n" PAIRS_SECOND(next)
 
-#define PAIRS_ROW_16 \
-  "vldrb.u8 q4, [r3], #16\n" PAIRS_BLOCK_16("q4", "q5") PAIRS_BLOCK_16("q5", "q4") PAIRS_BLOCK_16("q4", "q5")
+#define PAIRS_ROW_16(quarters)                                                      \
+  "vldrb.u8 q4, [r3], #16\n" PAIRS_BLOCK_16(quarters, "q4", "q5") PAIRS_BLOCK_16(quarters, "q5", "q4") \
+  PAIRS_BLOCK_16(quarters, "q4", "q5")
 
 /* .rept keeps the string below what C99 promises to take. */
-#define PAIRS_WALK_16    \
+#define PAIRS_WALK_16(quarters) \
   ".set .Lrow, 0\n"        \
   ".rept 3\n"            \
   ".if .Lrow\n"            \
   "add r3, r3, r5\n"     \
-  ".endif\n" PAIRS_ROW_16 \
+  ".endif\n" PAIRS_ROW_16(quarters) \
   ".set .Lrow, .Lrow + 1\n"  \
   ".endr\n"
 
@@ -268,7 +269,7 @@ PAIRS_FUNCTION(pairs_single, PAIRS_ENTER PAIRS_START_SINGLE PAIRS_CHANNELS PAIRS
                                  PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
 
 /* Three rows of three blocks, the second window one block after the first: 16 channels and a stride of one. */
-PAIRS_FUNCTION(pairs_rows_16, PAIRS_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16 PAIRS_GATHER(PAIRS_FIRST_BACK, "") PAIRS_REQUANTIZE
+PAIRS_FUNCTION(pairs_rows_16, PAIRS_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16(PAIRS_QUARTERS) PAIRS_GATHER(PAIRS_FIRST_BACK, "") PAIRS_REQUANTIZE
                                   PAIRS_SATURATE PAIRS_STORE PAIRS_NEXT("10b", ""))
 
 /* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
