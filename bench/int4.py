@@ -71,11 +71,13 @@ def layers(artifact: Artifact, target: str) -> dict[str, int]:
 
 def host_ratio(wide: Artifact, narrow: Artifact, rounds: int = 60) -> float:
     """Median over rounds of time(4 bits) / time(8 bits), each round both in turn."""
+    from edgec._core import Engine
+
     runners = []
     for artifact in (wide, narrow):
         x = [inputs_of(artifact.program)[p.tensor] for p in artifact.program.inputs]
         out = [np.empty(artifact.program.tensors[p.tensor].nbytes, np.int8) for p in artifact.program.outputs]
-        runners.append(lambda engine=artifact.host, buffers=(*x, *out): engine.run(*buffers))
+        runners.append(lambda engine=Engine(artifact.data), buffers=(*x, *out): engine.run(*buffers))
     ratios = []
     for i in range(rounds):
         seconds = [0.0, 0.0]

@@ -375,6 +375,8 @@ class DepthwiseConv2d(_Windowed):
         for i, shape in enumerate(narrow):
             yield windowed_case(self, f"depthwise_int4_{i}", *shape, seed=160 + i, bits=4)
         yield windowed_case(self, "depthwise_int4_shift", 6, 6, 5, 5, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=194, ratio=0.9, clamp=(-90, 99), bits=4)
+        for k, ratio in enumerate((0.5, 1.9, 3.9, 7.9, 9.0)):  # layer shifts 1 to 5
+            yield windowed_case(self, f"depthwise_int4_shift_{k + 1}", 5, 7, 6, 6, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=196 + k, ratio=ratio, bits=4)
         yield windowed_case(self, "depthwise_int4_extreme", 5, 5, 16, 16, (3, 3), (1, 1), (1, 1), (1, 1, 1, 1), seed=195, extreme=True, bits=4)
 
 

@@ -192,6 +192,8 @@ def conv2d_distance_above(a: Attributes) -> int | None:
 
 
 DEPTHWISE_3X3 = ("edgec_s8_depthwise_conv2d_2x2c4__dsp", "edgec_s8w4_depthwise_conv2d_2x2n4__dsp")
+NIBBLE_SHIFT = 4
+"""Layer shifts up to this are folded into 4-bit weights as they are widened."""
 PLANE_BUDGET = 3072
 """Bytes of two planes, unless two rows of outputs need more: csrc/kernels/conv/depthwise_dsp.h."""
 
@@ -231,7 +233,7 @@ def depthwise_applies(a: Attributes, kernel: str) -> bool:
         return False
     if kernel not in DEPTHWISE_3X3:
         return True
-    if a["shift"]:
+    if a["shift"] > (NIBBLE_SHIFT if a["weight_bits"] == 4 else 0):
         return False
     square = a["kernel_h"] == a["kernel_w"] == 3 and a["dilation_h"] == a["dilation_w"] == 1
     return square and a["stride_h"] == a["stride_w"] <= 2 and a["in_c"] >= 2

@@ -364,10 +364,10 @@ static int check_depthwise_nibbles_any(const void *params, const edgec_sizes *s)
          s->scratch >= edgec_volume(p->kernel_h, p->kernel_w, p->out_c);
 }
 
-static int is_valid_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_sizes *s, uint32_t words) {
+static int is_valid_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_sizes *s, uint32_t words, int32_t shift) {
   if (s->param_count != sizeof *p / 4 || !edgec_within(p->out_c, 2, 0xffff) || p->in_c != p->out_c || p->kernel_h != 3 ||
       p->kernel_w != 3 || p->stride_h != p->stride_w || !edgec_within(p->stride_h, 1, 2) || p->dilation_h != 1 ||
-      p->dilation_w != 1 || p->shift != 0 || s->constant[1] != 0u || s->constant[2] != 0u ||
+      p->dilation_w != 1 || !edgec_within(p->shift, 0, shift) || s->constant[1] != 0u || s->constant[2] != 0u ||
       s->constant[0] != 4u * words * (uint32_t)p->out_c) {
     return 0;
   }
@@ -376,12 +376,12 @@ static int is_valid_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const 
 
 static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return is_valid_depthwise_3x3(p, s, DEPTHWISE_CHANNEL_WORDS) && p->weight_bits == 8;
+  return is_valid_depthwise_3x3(p, s, DEPTHWISE_CHANNEL_WORDS, 0) && p->weight_bits == 8;
 }
 
 static int check_depthwise_nibbles_3x3(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return is_valid_depthwise_3x3(p, s, DEPTHWISE_NIBBLE_WORDS) && p->weight_bits == 4;
+  return is_valid_depthwise_3x3(p, s, DEPTHWISE_NIBBLE_WORDS, DEPTHWISE_NIBBLE_SHIFT) && p->weight_bits == 4;
 }
 
 const edgec_kernel edgec_s8w4_conv2d_2x4n4__dsp_kernel = {0x0190, 1, edgec_s8w4_conv2d_2x4n4__dsp, check_conv2d_nibbles};

@@ -15,7 +15,8 @@
 enum {
   PLANE_BUDGET = 3072,      /* bytes of both planes, unless two rows of outputs need more */
   DEPTHWISE_CHANNEL_WORDS = 5, /* bias, multiplier, and for each kernel row [w0, w1, w1, w2] */
-  DEPTHWISE_NIBBLE_WORDS = 3   /* of 4-bit weights: 16 * bias + w8 (as a code of 0 to 15), multiplier, w0 to w7 */
+  DEPTHWISE_NIBBLE_WORDS = 3,  /* of 4-bit weights: 16 * bias + w8 (as a code of 0 to 15), multiplier, w0 to w7 */
+  DEPTHWISE_NIBBLE_SHIFT = 4
 };
 
 /* The geometry of planes and strips. */
@@ -492,16 +493,17 @@ static void keep_rows(const strips *s, uint32_t *planes, int32_t keep) {
   }
 }
 
-/* A channel of 4-bit weights in the form with 8. */
-static void widen_channel(uint32_t *to, const uint32_t *from) {
-  const uint32_t w = from[2];
-  const uint32_t last = from[0] << 28;
-  to[0] = (uint32_t)((int32_t)from[0] >> 4);
+/* The weight in the uppermost four bits, times 2^shift, as a byte. */
+static inline uint32_t widened(uint32_t word, int32_t shift) { return ((uint32_t)((int32_t)word >> 28) << shift) & 0xffu; }
+
+/* A channel of 4-bit weights in the form with 8, weights and bias times 2^shift. Accumulators of 4-bit weights have 28 bits, so that up to
+ * DEPTHWISE_NIBBLE_SHIFT this is the layer shift, which then has nothing to saturate. */
+static void widen_channel(uint32_t *to, const uint32_t *from, int32_t shift) {
+  to[0] = (uint32_t)((int32_t)from[0] >> 4) << shift;
   to[1] = from[1];
-  for (int32_t row = 0; row < 3; row++) {
-    const uint32_t three = row < 2 ? w << (20 - 12 * row) : (w >> 4 & 0x0ff00000u) | last; /* w2, w1, w0 from the top */
-    const uint32_t middle = (uint32_t)((int32_t)(three << 4) >> 28) & 0xffu;
-    to[2 + row] = (uint32_t)((int32_t)(three << 8) >> 28 & 0xff) | middle << 8 | middle << 16 | (uint32_t)((int32_t)three >> 28) << 24;
+  for (int32_t row = 0; row < 3; row++) { /* w2, w1, w0 from the top */
+    const uint32_t three = row < 2 ? from[2] << (20 - 12 * row) : (from[2] >> 4 & 0x0ff00000u) | from[0] << 28;
+    to[2 + row] = widened(three << 8, shift) | widened(three << 4, shift) * 0x010100u | widened(three, shift) << 24;
   }
 }
 
@@ -522,8 +524,8 @@ EDGEC_COPIED void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const ed
     uint32_t wide[2 * DEPTHWISE_CHANNEL_WORDS];
     if (nibbles) {
       const uint32_t *const narrow = (const uint32_t *)o->constant[0] + DEPTHWISE_NIBBLE_WORDS * from;
-      widen_channel(wide, narrow);
-      widen_channel(wide + DEPTHWISE_CHANNEL_WORDS, narrow + DEPTHWISE_NIBBLE_WORDS);
+      widen_channel(wide, narrow, p->shift);
+      widen_channel(wide + DEPTHWISE_CHANNEL_WORDS, narrow + DEPTHWISE_NIBBLE_WORDS, p->shift);
       channels = wide;
     }
     int32_t ready = 0;                                /* rows of the planes that are filled */
