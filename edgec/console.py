@@ -36,6 +36,7 @@ def inspect_text(report: Mapping[str, Any]) -> str:
         ("calibration", str(report["calibration"]), "" if report["accuracy"] != "unverified" else "noise, not data: accuracy is unverified")
     ]
     lines += _figures(rows)
+    lines += ladder_lines(report.get("quantization"))
     left = [f"{side} the network: {', '.join(names)}" for side, names in report["left_to_caller"].items() if names]
     if left:
         lines += ["", "left to the caller", *(line for text in left for line in _wrapped(text, "  "))]
@@ -79,6 +80,22 @@ def _front(front: Mapping[str, Any]) -> list[str]:
     lines += columns(["candidate", "score", *(n.replace("_bytes", "") for n in names), ""], rows, right=set(range(1, 2 + len(names))))
     lines += _wrapped(f"best on {evidence['samples']} samples {evidence['note'].removeprefix('on samples ')}: agreement {evidence['agreement']} %, SQNR {evidence['output_sqnr_db']} dB", "  ")
     return lines + [f"  not made: {p['name']}: {p['error'].splitlines()[0]}" for p in failed]
+
+
+def ladder_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """What quantization tried, one line a rung, and what it cost on samples that chose nothing; [] for models quantized elsewhere."""
+    if not found:
+        return []
+    rows = [
+        [r["name"], f"{r['sqnr_db']:.1f} dB", f"{r['gain_db']:+.1f} ± {r['chance_db']:.1f}" if i else "", "kept" if r["kept"] else "left out"]
+        for i, r in enumerate(found["rungs"])
+    ]
+    lines = ["", "quantization", *columns(["rung", "outputs", "gain", ""], rows, right={1, 2})]
+    for o in found["outputs"]:
+        same = "" if o["agreement"] is None else f", the class of float for {o['agreement']:g} % ({' to '.join(f'{v:g}' for v in o['agreement_interval'])})"
+        held = "samples fitted to" if found["degraded"] else "calibration samples that chose nothing"
+        lines += _wrapped(f"{o['name']}: {o['sqnr_db']:.1f} dB{same}, on {o['samples']:,} {held}", "  ")
+    return lines + (_wrapped(found["degraded"], "  ") if found["degraded"] else [])
 
 
 def run_text(result: Mapping[str, Any]) -> str:

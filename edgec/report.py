@@ -89,6 +89,7 @@ def report(artifact: Artifact, *, measure: bool = True) -> dict[str, Any]:
         "ram_bytes": plan.arena_bytes + figures.get("stack_bound_bytes", figures["stack_bytes"]),
         "accuracy": manifest["accuracy"],
         "calibration": manifest["calibration"],
+        **({"quantization": manifest["quantization"]} if manifest.get("quantization", {}).get("outputs") else {}),
         "left_to_caller": manifest["left_to_caller"],
         "inputs": [_port(program, p) for p in program.inputs],
         "outputs": [_port(program, p) for p in program.outputs],
