@@ -8,6 +8,7 @@ import pytest
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
+from edgec.ops.resize import axis_table
 from tests import programs
 from tests.test_host_engine import core, encode
 
@@ -129,3 +130,25 @@ def test_one_value_in_many_layouts(tier):
     y = b.conv(b.inputs[0], 24)
     outputs = [b.conv(y, 3), b.depthwise(y, (3, 3), (2, 2)), b.max_pool(y, (2, 2)), b.dense(y, 11), b.softmax(y), b.lookup(y), b.depthwise(y), y]
     check(b.program(*outputs), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("order", [(0, 3, 1, 2), (0, 2, 3, 1), (0, 2, 1, 3), (0, 1, 3, 2), (0, 3, 2, 1)])
+def test_transposes(order, tier):
+    """Runs, interleaved rows, blocks of 8 and their tails, single steps."""
+    for i, shape in enumerate([(1, 3, 5, 2), (1, 4, 9, 3), (1, 7, 3, 4), (1, 8, 8, 8), (1, 9, 17, 10), (1, 2, 33, 16), (1, 24, 2, 31)]):
+        b = programs.Builder(f"transpose_{i}", shape, seed=i)
+        y = b.transpose(b.inputs[0], order)
+        check(b.program(b.lookup(y), y), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("channels", [1, 8, 16, 23, 64, 70, 130])
+def test_resize_channels(channels, tier):
+    """Whole vectors of channels, rests of one, and pixels of several chunks; up and down, blended and copied."""
+    for out_h, out_w, nearest in ((7, 10, None), (2, 3, None), (8, 10, "floor")):
+        b = programs.Builder(f"resize_{channels}_{out_h}", (1, 4, 5, channels), seed=channels)
+        tables = [axis_table(4, out_h, out_h / 4, "half_pixel", nearest), axis_table(5, out_w, out_w / 5, "half_pixel", nearest)]
+        attrs = {"in_h": 4, "in_w": 5, "channels": channels, "out_h": out_h, "out_w": out_w}
+        y = b._op("resize", (b.inputs[0],), (1, out_h, out_w, channels), attrs, tables)
+        check(b.program(b.lookup(y), y), tier)

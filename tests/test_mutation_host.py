@@ -32,7 +32,7 @@ from tests.vectors.replay import opcodes, vectors
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = {"avx2": {"avx2"}, "avx512vnni": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}}
-FAMILIES = ("conv", "elementwise", "pooling")
+FAMILIES = ("conv", "elementwise", "plain", "pooling")
 
 EPILOGUE = [
     ("rounding", r"int64_t\(1\) << 31\b", "(int64_t(1) << 31) - 1"),
@@ -45,8 +45,27 @@ EPILOGUE = [
     ("shift", r"INT32_MAX >> q\.shift", "INT32_MAX >> (q.shift + 1)"),
     ("shift", r"(?<=add_offset\), )add_shift", "{0} + 1"),
 ]
+PLAIN = [
+    ("rounding", r"(?<=round = Simd::set64\()INT64_C\(0x80000000\)", "INT64_C(0x7fffffff)"),
+    ("rounding", r"\(1 << 21\)(?=\) >> 22)", "((1 << 21) - 1)"),
+    ("zero_point", r"\bs\.zero_point\b", "{0} + 1"),
+    ("zero_point", r"\bp\.zero_point_a\b(?=\) \* \(right)", "{0} + 1"),
+    ("clamp", r"(?<=s\.zero_point, )s\.low\b", "{0} + 1"),
+    ("clamp", r"(?<=s\.low, )s\.high\b", "{0} - 1"),
+    ("clamp", r"(?<=high = )p\.clamp_max(?=;)", "{0} - 1"),
+    ("shift", r"(?<=1 << )s\.shift\b", "{0} + 1"),
+    ("taps", r"(?<=b_moves \? )b \+ i(?= : b)", "b"),
+    ("taps", r"plain_load\(below\)", "plain_load(above)"),
+]
+MOVEMENT = [
+    ("taps", r"(?<=unpacklo_epi16\()c(?=, d\))", "a"),
+    ("taps", r"(?<=x\[)k(?= \* stride \+ i\])", "r"),
+    ("padding", r"(?<=memset\(y, )p\.value", "{0} + 1"),
+]
 CHANGES = {
     "avx2": {
+        "plain/plain_rows.h": PLAIN,
+        "../host/movement.cpp": MOVEMENT,
         "simd/epilogue_s16.h": [*EPILOGUE, ("rounding", r"Simd::set32\(q\.add_offset\)", "Simd::set32(q.add_offset + 1)")],
         "simd/simd_avx2.h": [("rounding", r"\b16384\b", "16383")],
         "conv/conv_tile.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
@@ -58,6 +77,7 @@ CHANGES = {
         ],
     },
     "avx512vnni": {
+        "plain/plain_rows.h": PLAIN,
         "simd/epilogue_u8.h": [
             *EPILOGUE,
             ("zero_point", r"(?<=EDGEC_KIND_U8 \? )0x80", "0x81"),
@@ -156,6 +176,8 @@ def chains() -> list[Program]:
         y = b.conv(b.inputs[0], channels, (3, 3))
         z = b.depthwise(b.conv(y, channels, (1, 1)))
         result.append(b.program(b.max_pool(b.add(b.conv(z, channels, (3, 3)), y), (2, 2))))
+    b = programs.Builder("blocks", (1, 5, 4, 19), seed=1)
+    result.append(b.program(b.transpose(b.inputs[0], (0, 3, 1, 2))))
     return result
 
 
@@ -168,7 +190,7 @@ def examples() -> tuple[tuple[bytes, np.ndarray, np.ndarray], ...]:
             found.append((encode(v.program), np.concatenate([v.inputs[p.tensor].reshape(-1) for p in v.program.inputs]), v.expected))
     for case in [c for o in OPERATORS.values() for c in o.cases()] + chains():
         rng = np.random.default_rng(9)
-        values = {p.tensor: rng.integers(-128, 128, case.tensors[p.tensor].shape).astype(np.int8) for p in case.inputs}
+        values = {p.tensor: rng.integers(-128, 128, case.tensors[p.tensor].nbytes).astype(np.int8) for p in case.inputs}
         wanted = interp.run(case, values)
         outputs = np.concatenate([wanted[p.tensor].reshape(-1) for p in case.outputs])
         found.append((encode(case), np.concatenate([values[p.tensor].reshape(-1) for p in case.inputs]), outputs))

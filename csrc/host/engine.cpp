@@ -1,22 +1,16 @@
 #include "host/engine.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
+#include "host/clock.h"
 #include "host/error.h"
 #include "host/parts.h"
 #include "host/planner.h"
 #include "host/tiers.h"
 
 namespace edgec {
-
-namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
 
 double peak_macs_per_second(const std::string &tier) {
   const edgec_host_tier *const kernels = tier_kernels(choose_tier(tier));

@@ -5,6 +5,7 @@
 
 #include "host/error.h"
 #include "kernels/conv/conv.h"
+#include "kernels/conv_transpose/conv_transpose.h"
 #include "kernels/dense/dense.h"
 #include "kernels/nibbles.h"
 #include "runtime/record.h"
@@ -185,6 +186,10 @@ uint64_t macs_of(const Record &r) {
     const auto &p = r.as<edgec_depthwise_conv2d_params>();
     return product({p.out_h, p.out_w, p.out_c, p.kernel_h, p.kernel_w});
   }
+  if (r.opcode == op_conv_transpose2d) {
+    const auto &p = r.as<edgec_conv_transpose2d_params>();
+    return product({p.in_h, p.in_w, p.in_c, p.kernel_h, p.kernel_w, p.out_c / p.groups});
+  }
   if (r.opcode == op_dense) {
     const auto &p = r.as<edgec_dense_params>();
     return product({p.rows, p.in_features, p.out_features});
@@ -194,7 +199,8 @@ uint64_t macs_of(const Record &r) {
 
 std::string name_of(const Record &r) {
   static const char *const names[] = {"?", "conv2d", "depthwise_conv2d", "dense", "add", "add_wide", "average_pool2d",
-                                      "max_pool2d", "lookup", "softmax", "transpose"};
+                                      "max_pool2d", "lookup", "softmax", "transpose", "strided_copy", "concat", "pad", "gather",
+                                      "constant", "mul", "minimum", "maximum", "resize", "conv_transpose2d"};
   const size_t known = sizeof names / sizeof *names;
   return r.opcode > 0 && static_cast<size_t>(r.opcode) < known ? names[r.opcode] : "opcode " + std::to_string(r.opcode);
 }

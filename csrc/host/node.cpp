@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/conv/conv.h"
+#include "kernels/conv_transpose/conv_transpose.h"
 #include "kernels/dense/dense.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/pooling/pooling.h"
@@ -73,6 +74,26 @@ void set_conv(Node &node, const Record &r, const edgec_host_tier &tier) {
   node.out_view = {p.out_h, p.out_w, p.out_c};
   node.q = epilogue_of(p);
   node.request[0].layout = window_layout(p, p.in_c, node.window, tier.kind, p.in_zero_point);
+}
+
+// Padding where some output pixel's tap lies outside the input.
+void set_conv_transpose(Node &node, const Record &r, const edgec_host_tier &tier) {
+  const auto &p = r.as<edgec_conv_transpose2d_params>();
+  node.kind = NodeKind::conv;
+  node.transposed = true;
+  node.window = window_of(p);
+  node.window.groups = p.groups;
+  node.in_zero_point = p.in_zero_point;
+  node.out_view = {p.out_h, p.out_w, p.out_c};
+  node.q = epilogue_of(p);
+  Layout &l = node.request[0].layout;
+  l.view = {p.in_h, p.in_w, p.in_c};
+  l.kind = tier.kind;
+  l.pad_value = p.in_zero_point;
+  l.top = std::max(0, ((p.kernel_h - 1) * p.dilation_h - p.pad_top + p.stride_h - 1) / p.stride_h);
+  l.left = std::max(0, ((p.kernel_w - 1) * p.dilation_w - p.pad_left + p.stride_w - 1) / p.stride_w);
+  l.bottom = std::max(0, (p.out_h - 1 + p.pad_top) / p.stride_h - (p.in_h - 1));
+  l.right = std::max(0, (p.out_w - 1 + p.pad_left) / p.stride_w - (p.in_w - 1));
 }
 
 void set_depthwise(Node &node, const Record &r, const edgec_host_tier &tier) {
@@ -188,6 +209,7 @@ std::vector<Node> make_nodes(const Model &model, const edgec_host_tier &tier) {
       case op_conv2d: set_conv(node, r, tier); break;
       case op_depthwise_conv2d: set_depthwise(node, r, tier); break;
       case op_dense: set_dense(node, r, tier); break;
+      case op_conv_transpose2d: set_conv_transpose(node, r, tier); break;
       case op_average_pool2d: set_average_pool(node, r, tier); break;
       case op_max_pool2d: set_max_pool(node, r, tier); break;
       case op_add: {

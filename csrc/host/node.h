@@ -35,6 +35,7 @@ struct Node {
   edgec_host_requantize q{};
   int in_zero_point = 0;
   bool expanded = false;    // a depthwise convolution run as conv
+  bool transposed = false;  // conv_transpose2d, with its own window
   bool is_average = false;  // an average pool run as depthwise
   int pool_multiplier = 0;  // which of its multipliers
   // Filled by the planner.

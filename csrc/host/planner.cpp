@@ -14,6 +14,7 @@
 #include "host/node.h"
 #include "host/packing.h"
 #include "host/parts.h"
+#include "host/plain.h"
 #include "kernels/conv/conv.h"
 #include "kernels/dense/dense.h"
 #include "kernels/elementwise/elementwise.h"
@@ -438,7 +439,7 @@ class Planner {
     choose_output(node);
     switch (node.kind) {
       case NodeKind::reference: emit_reference(node); break;
-      case NodeKind::conv: emit_conv(node); break;
+      case NodeKind::conv: node.transposed ? emit_conv_transpose(node) : emit_conv(node); break;
       case NodeKind::depthwise: emit_depthwise(node); break;
       case NodeKind::max_pool: emit_max_pool(node); break;
       case NodeKind::add: emit_add(node); break;
@@ -465,7 +466,12 @@ class Planner {
       versions_.push_back(v);
       scratch = static_cast<int>(versions_.size()) - 1;
     }
-    add_step(&run_reference, plan_.keep(reference), node.record, node.name + " ref", reference_cycles(r));
+    const PlainStep plain = plain_step(plan_, tier_, r);
+    if (plain.run != nullptr) {
+      add_step(plain.run, plain.params, node.record, node.name, plain.cycles);
+    } else {
+      add_step(&run_reference, plan_.keep(reference), node.record, node.name + " ref", reference_cycles(r));
+    }
     for (int k = 0; k < node.inputs; k++) {
       use(k, node.in_version[k]);
     }
@@ -484,39 +490,52 @@ class Planner {
     return kept;
   }
 
+  // Positions times channels: what every operator with a sum over input channels comes to. Offsets are of bytes.
+  struct Product {
+    std::vector<int32_t> in_offset, out_offset, residual_offset;  // of each position
+    std::vector<int32_t> segments;                                // from a position's first tap
+    int run = 0;                                                  // elements of a segment
+    int pair_bytes = 0;
+    bool even = false;  // positions come in pairs, pair_bytes apart
+    const int32_t *bias = nullptr;
+    WeightAt weight;
+  };
+
+  void add_position(Product &p, const Node &node, int sample, int in_y, int in_x, int y, int x) const {
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    p.in_offset.push_back(sample_offset(node.in_version[0], sample) + input_of(node, 0).offset(in_y, in_x));
+    p.out_offset.push_back(sample_offset(node.out_version, sample) + out.offset(y, x));
+    p.residual_offset.push_back(node.residual < 0 ? 0 : sample_offset(node.residual_version, sample) +
+                                                            as_seen(node, layout_of(node.residual_version)).offset(y, x));
+  }
+
   void emit_conv(const Node &node) {
     const Window &w = node.window;
     const Layout in = input_of(node, 0);
-    const Layout out = as_seen(node, layout_of(node.out_version));
-    const Layout residual = node.residual >= 0 ? as_seen(node, layout_of(node.residual_version)) : Layout();
-    const int element = in.element();
-
-    std::vector<int32_t> in_offset, out_offset, residual_offset;
+    Product product;
     for (int n = 0; n < samples_; n++) {
       for (int y = 0; y < node.out_view.h; y++) {
         for (int x = 0; x < node.out_view.w; x++) {
-          in_offset.push_back(sample_offset(node.in_version[0], n) + in.offset(y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left));
-          out_offset.push_back(sample_offset(node.out_version, n) + out.offset(y, x));
-          residual_offset.push_back(node.residual >= 0 ? sample_offset(node.residual_version, n) + residual.offset(y, x) : 0);
+          add_position(product, node, n, y * w.stride_h - w.pad_top, x * w.stride_w - w.pad_left, y, x);
         }
       }
     }
-    const int32_t *const in_at = keep_words(in_offset), *const out_at = keep_words(out_offset), *const residual_at = keep_words(residual_offset);
-
-    const int depth = in.view.c / w.groups, out_per_group = node.out_view.c / w.groups;
+    const int depth = in.view.c / w.groups;
     const bool by_rows = w.dilation_w == 1 && w.groups == 1;  // the taps of a kernel row are one run of bytes
-    std::vector<int32_t> segments;
     for (int ky = 0; ky < w.kernel_h; ky++) {
       for (int kx = 0; kx < (by_rows ? 1 : w.kernel_w); kx++) {
-        segments.push_back(in.offset(ky * w.dilation_h, kx * w.dilation_w) - in.offset(0, 0));
+        product.segments.push_back(in.offset(ky * w.dilation_h, kx * w.dilation_w) - in.offset(0, 0));
       }
     }
     const int run = by_rows ? (w.kernel_w - 1) * in.pitch + depth : depth;
-    const int dwords = (run + tier_.group - 1) / tier_.group;
     const Record &r = model_.records[static_cast<size_t>(node.record)];
     const int8_t *const weights = r.weights;
     const int kernel = w.kernel_h * w.kernel_w;
-    const WeightAt weight = [&](int channel, int segment, int e) -> int {
+    product.run = run;
+    product.pair_bytes = in.offset(0, w.stride_w) - in.offset(0, 0);
+    product.even = node.out_view.w % 2 == 0;
+    product.bias = r.words(1);
+    product.weight = [&, by_rows](int channel, int segment, int e) -> int {
       const int tap = by_rows ? segment * w.kernel_w + e / in.pitch : segment;
       const int c = by_rows ? e % in.pitch : e;
       if (c >= depth || e >= run) {
@@ -524,42 +543,113 @@ class Planner {
       }
       return node.expanded ? expanded_weight(node, weights, channel, tap, c) : weights[(channel * kernel + tap) * depth + c];
     };
-    const int32_t *const segment_at = keep_words(segments);
+    emit_product(node, product);
+  }
+
+  // Output pixels whose coordinates have the same remainders by the strides see the same taps: a convolution for each pair of
+  // remainders. The padding holds the input's zero point, which the bias takes off for all its taps.
+  void emit_conv_transpose(const Node &node) {
+    const Window &w = node.window;
+    const Layout in = input_of(node, 0);
+    const Record &r = model_.records[static_cast<size_t>(node.record)];
+    const int depth = in.view.c / w.groups, kernel = w.kernel_h * w.kernel_w;
+    for (int ry = 0; ry < w.stride_h; ry++) {
+      for (int rx = 0; rx < w.stride_w; rx++) {
+        Product product;
+        const int first_y = (ry - w.pad_top % w.stride_h + w.stride_h) % w.stride_h, first_x = (rx - w.pad_left % w.stride_w + w.stride_w) % w.stride_w;
+        for (int n = 0; n < samples_; n++) {
+          for (int y = first_y; y < node.out_view.h; y += w.stride_h) {
+            for (int x = first_x; x < node.out_view.w; x += w.stride_w) {
+              add_position(product, node, n, (y + w.pad_top - ry) / w.stride_h, (x + w.pad_left - rx) / w.stride_w, y, x);
+            }
+          }
+        }
+        if (product.in_offset.empty()) {
+          continue;
+        }
+        std::vector<int> taps;
+        for (int ky = 0; ky < w.kernel_h; ky++) {
+          for (int kx = 0; kx < w.kernel_w; kx++) {
+            const int dy = ry - ky * w.dilation_h, dx = rx - kx * w.dilation_w;
+            if (dy % w.stride_h == 0 && dx % w.stride_w == 0) {
+              taps.push_back(ky * w.kernel_w + kx);
+              product.segments.push_back(in.offset(dy / w.stride_h, dx / w.stride_w) - in.offset(0, 0));
+            }
+          }
+        }
+        if (taps.empty()) {  // nothing reaches these pixels: a tap of zeros, as kernels read one
+          taps.push_back(-1);
+          product.segments.push_back(0);
+        }
+        product.run = depth;
+        product.pair_bytes = in.offset(0, 1) - in.offset(0, 0);
+        product.even = (node.out_view.w - first_x + w.stride_w - 1) / w.stride_w % 2 == 0;
+        product.weight = [&](int channel, int segment, int e) -> int {
+          const int tap = taps[static_cast<size_t>(segment)];
+          return tap < 0 || e >= depth ? 0 : r.weights[(channel * kernel + tap) * depth + e];
+        };
+        std::vector<int32_t> bias(r.words(1), r.words(1) + node.out_view.c);
+        for (int c = 0; c < node.out_view.c; c++) {
+          int64_t sum = 0;
+          for (size_t t = 0; t < taps.size(); t++) {
+            for (int e = 0; e < depth; e++) {
+              sum += product.weight(c, static_cast<int>(t), e);
+            }
+          }
+          bias[static_cast<size_t>(c)] = static_cast<int32_t>(static_cast<uint32_t>(bias[static_cast<size_t>(c)]) - static_cast<uint32_t>(node.in_zero_point * sum));
+        }
+        product.bias = bias.data();
+        emit_product(node, product);
+      }
+    }
+  }
+
+  void emit_product(const Node &node, const Product &product) {
+    const Window &w = node.window;
+    const Layout in = input_of(node, 0);
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    const int element = in.element();
+    const int depth = in.view.c / w.groups, out_per_group = node.out_view.c / w.groups;
+    const int dwords = (product.run + tier_.group - 1) / tier_.group;
+    const Record &r = model_.records[static_cast<size_t>(node.record)];
+    const int32_t *const in_at = keep_words(product.in_offset), *const out_at = keep_words(product.out_offset);
+    const int32_t *const residual_at = keep_words(product.residual_offset), *const segment_at = keep_words(product.segments);
+    const auto positions = static_cast<int32_t>(product.in_offset.size()), segments = static_cast<int32_t>(product.segments.size());
     const bool narrow = is_narrow(r.words(2), node.out_view.c);
 
     for (int g = 0; g < w.groups; g++) {
       const int group_first = g * out_per_group;
-      for (const Part &part : split_channels(static_cast<int>(in_offset.size()), static_cast<int>(segments.size()) * dwords, out_per_group, node.out_view.w % 2 == 0)) {
+      for (const Part &part : split_channels(positions, segments * dwords, out_per_group, product.even)) {
         edgec_host_conv c{};
         const int first = group_first + part.first * tier_.lanes;
         const int there = std::min(out_per_group - part.first * tier_.lanes, part.blocks * part.tile->registers * tier_.lanes);
         const int until = w.groups == 1 && part.is_last ? std::max(out.pitch, node.out_view.c) : group_first + out_per_group;
-        c.positions = static_cast<int32_t>(in_offset.size());
+        c.positions = positions;
         c.channel_blocks = part.blocks;
-        c.segments = static_cast<int32_t>(segments.size());
+        c.segments = segments;
         c.segment_dwords = part.tile->order == EDGEC_ORDER_OCTETS ? (dwords + 1) / 2 * 2 : dwords;
         c.segment_offset = segment_at;
         c.in_offset = in_at;
         c.out_offset = out_at;
         c.residual_offset = residual_at;
-        const PackedConstants packed = pack_conv(plan_, tier_, *part.tile, first, there, c.segments, c.segment_dwords, weight, r.words(1),
+        const PackedConstants packed = pack_conv(plan_, tier_, *part.tile, first, there, c.segments, c.segment_dwords, product.weight, product.bias,
                                                  r.words(2), narrow);
         c.weights = packed.weights;
         c.bias = packed.bias;
         c.multiplier = packed.multiplier;
         c.channels = std::min(until - first, part.blocks * part.tile->registers * tier_.lanes);
-        c.out_runs = out.kind == tier_.kind && lie_side_by_side(out_offset, *part.tile, c.channels);
-        c.residual_runs = node.residual >= 0 && lie_side_by_side(residual_offset, *part.tile, c.channels);
-        c.pair_bytes = in.offset(0, w.stride_w) - in.offset(0, 0);
-        c.least = std::find(weights, weights + r.constant_bytes[0], -128) != weights + r.constant_bytes[0];
+        c.out_runs = out.kind == tier_.kind && lie_side_by_side(product.out_offset, *part.tile, c.channels);
+        c.residual_runs = node.residual >= 0 && lie_side_by_side(product.residual_offset, *part.tile, c.channels);
+        c.pair_bytes = product.pair_bytes;
+        c.least = std::find(r.weights, r.weights + r.constant_bytes[0], -128) != r.weights + r.constant_bytes[0];
         c.q = node.q;
         c.q.narrow = narrow;
         c.q.kind = out.kind;
-        const int block_channels = part.tile->registers * tier_.lanes;
+        const int block_channels = part.tile->registers * tier_.lanes, block_dwords = block_channels * c.segments * c.segment_dwords;
         Step &step = add_step(part.tile->run, plan_.keep(c), node.record,
                               node.name + " " + std::to_string(part.tile->rows) + "x" + std::to_string(block_channels / part.tile->halves),
-                              tile_cost(*part.tile, c.positions, c.segments * dwords) * part.blocks);
-        cut_conv(step, *part.tile, block_channels, static_cast<size_t>(block_channels * c.segments * dwords * 4), out.element(), element);
+                              tile_cost(*part.tile, c.positions, c.segments * c.segment_dwords) * part.blocks);
+        cut_conv(step, *part.tile, block_channels, static_cast<size_t>(block_dwords) * 4, out.element(), element);
         use(0, node.in_version[0], g * depth * element);
         use(1, node.out_version, first * out.element());
         use(2, node.residual >= 0 ? node.residual_version : node.in_version[0], node.residual >= 0 ? first * element : 0);

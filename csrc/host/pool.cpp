@@ -5,6 +5,8 @@
 #include <memory>
 #include <system_error>
 
+#include "host/clock.h"
+
 #include <pthread.h>
 #include <signal.h>
 
@@ -30,7 +32,6 @@ void relax() {
 #endif
 }
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
 

@@ -1,0 +1,65 @@
+#include "host/plain.h"
+
+#include <cstring>
+
+#include "host/plain_tier.h"
+
+namespace edgec {
+
+namespace {
+
+const edgec_host_plain *kernels_of(const char *tier) {
+  const struct {
+    const char *name;
+    const edgec_host_plain *kernels;
+  } all[] = {
+#ifdef EDGEC_TIER_avx2
+      {"avx2", &edgec_plain__avx2},
+#endif
+#ifdef EDGEC_TIER_avxvnni
+      {"avxvnni", &edgec_plain__avxvnni},
+#endif
+#ifdef EDGEC_TIER_avx512vnni
+      {"avx512vnni", &edgec_plain__avx512vnni},
+#endif
+#ifdef EDGEC_TIER_neon
+      {"neon", &edgec_plain__neon},
+#endif
+#ifdef EDGEC_TIER_neondot
+      {"neondot", &edgec_plain__neondot},
+#endif
+#ifdef EDGEC_TIER_neoni8mm
+      {"neoni8mm", &edgec_plain__neoni8mm},
+#endif
+      {"", nullptr}};
+  for (const auto &entry : all) {
+    if (std::strcmp(entry.name, tier) == 0) {
+      return entry.kernels;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &record) {
+  const edgec_host_plain *const kernels = kernels_of(tier.name);
+  edgec_host_step run = nullptr;
+  if (kernels != nullptr) {
+    switch (record.opcode) {
+      case op_mul: run = kernels->mul; break;
+      case op_minimum: run = kernels->minimum; break;
+      case op_maximum: run = kernels->maximum; break;
+      case op_add_wide: run = kernels->add_wide; break;
+      case op_resize: run = kernels->resize; break;
+      default: break;
+    }
+  }
+  if (run == nullptr) {
+    return movement_step(plan, record);
+  }
+  const edgec_host_plain_step step = {record.params, {record.constant[0], record.constant[1]}};
+  return {run, plan.keep(step), 50.0 + record.output.bytes};
+}
+
+}  // namespace edgec

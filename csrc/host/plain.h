@@ -1,0 +1,24 @@
+// Operators on the artifact's own bytes that have something faster than the reference kernel: chosen when a plan is made.
+#ifndef EDGEC_HOST_PLAIN_H
+#define EDGEC_HOST_PLAIN_H
+
+#include "host/plan.h"
+#include "host/tier.h"
+
+namespace edgec {
+
+struct PlainStep {
+  StepFunction run = nullptr;  // operands as run_reference; nullptr: there is nothing faster
+  const void *params = nullptr;
+  double cycles = 0;
+};
+
+// By the tier's vectors (csrc/kernels/plain), or by moving bytes in runs (host/movement.cpp).
+PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &record);
+
+// strided_copy, transpose, pad with a constant. nullptr in `run` for other records.
+PlainStep movement_step(Plan &plan, const Record &record);
+
+}  // namespace edgec
+
+#endif

@@ -1,0 +1,5 @@
+// Operators over the artifact's own bytes, neondot.
+#include "kernels/simd/simd_neon.h"
+#include "kernels/plain/plain_rows.h"
+
+EDGEC_PLAIN_KERNELS(neondot)

@@ -1,0 +1,202 @@
+// Kernels over the artifact's own int8 bytes, for operators between the ones that have a layout of their own: loops that the compiler
+// turns into vectors, and vector types of its own (GCC and Clang) where it does not. Needs the tier's Simd before it.
+#ifndef EDGEC_PLAIN_ROWS_H
+#define EDGEC_PLAIN_ROWS_H
+
+#include <cstdint>
+
+#include "host/plain_tier.h"
+#include "kernels/elementwise/elementwise.h"
+#include "kernels/product/product.h"
+#include "kernels/resize/resize.h"
+
+#define EDGEC_PLAIN __attribute__((always_inline)) inline
+
+namespace {
+
+constexpr int plain_lanes = Simd::lanes;
+using PlainBytes = int8_t __attribute__((vector_size(plain_lanes)));
+using PlainWords = int32_t __attribute__((vector_size(4 * plain_lanes)));
+
+EDGEC_PLAIN PlainWords plain_load(const int8_t *p) {
+  PlainBytes bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  return __builtin_convertvector(bytes, PlainWords);
+}
+EDGEC_PLAIN void plain_store(int8_t *p, PlainWords words) {
+  const PlainBytes bytes = __builtin_convertvector(words, PlainBytes);
+  __builtin_memcpy(p, &bytes, sizeof bytes);
+}
+EDGEC_PLAIN PlainWords plain_clamp(PlainWords v, int32_t low, int32_t high) {
+  v = v < low ? low - (v ^ v) : v;
+  return v > high ? high - (v ^ v) : v;
+}
+EDGEC_PLAIN int32_t plain_clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
+
+// piece(i) for vectors of elements, then rest(i, count) for those that fill none.
+template <typename F, typename G> EDGEC_PLAIN void plain_pieces(int32_t size, const F &piece, const G &rest) {
+  int32_t i = 0;
+  for (; i + plain_lanes <= size; i += plain_lanes) {
+    piece(i);
+  }
+  if (i < size) {
+    rest(i, size - i);
+  }
+}
+
+// docs/SPEC.md requantize with one multiplier.
+struct PlainScale {
+  int32_t multiplier, shift, shift_low, shift_high, zero_point, low, high;
+};
+EDGEC_PLAIN PlainWords plain_requantize(PlainWords acc, const PlainScale &s) {
+  if (s.shift != 0) {
+    acc = plain_clamp(acc, s.shift_low, s.shift_high) * (1 << s.shift);
+  }
+#if defined(__x86_64__)
+  const Simd::V m = Simd::set32(s.multiplier), round = Simd::set64(INT64_C(0x80000000)), v = reinterpret_cast<Simd::V>(acc);
+  const Simd::V even = Simd::add64(Simd::mul_even(v, m), round), odd = Simd::add64(Simd::mul_even(Simd::odd_to_even(v), m), round);
+  const PlainWords high = reinterpret_cast<PlainWords>(Simd::high_halves(even, odd));
+#else
+  PlainWords high;
+  for (int i = 0; i < plain_lanes; i++) {
+    high[i] = static_cast<int32_t>((static_cast<int64_t>(acc[i]) * s.multiplier + INT64_C(0x80000000)) >> 32);
+  }
+#endif
+  return plain_clamp(high + s.zero_point, s.low, s.high);
+}
+
+// One row of a product. Both strides are 0 or 1 in nearly every network.
+template <bool a_moves, bool b_moves>
+EDGEC_PLAIN void plain_mul_row(const int8_t *a, const int8_t *b, int8_t *y, int32_t size, const edgec_mul_params &p, const PlainScale &s) {
+  const auto product = [&](const int8_t *x, const int8_t *w) __attribute__((always_inline)) {
+    const PlainWords none = {};
+    const PlainWords left = a_moves ? plain_load(x) : none + a[0], right = b_moves ? plain_load(w) : none + b[0];
+    return plain_requantize((left - p.zero_point_a) * (right - p.zero_point_b), s);
+  };
+  plain_pieces(size, [&](int32_t i) __attribute__((always_inline)) { plain_store(y + i, product(a + i, b + i)); },
+               [&](int32_t i, int32_t count) {
+                 int8_t left[plain_lanes] = {0}, right[plain_lanes] = {0}, result[plain_lanes];
+                 __builtin_memcpy(left, a_moves ? a + i : a, static_cast<unsigned long>(a_moves ? count : 1));
+                 __builtin_memcpy(right, b_moves ? b + i : b, static_cast<unsigned long>(b_moves ? count : 1));
+                 plain_store(result, product(left, right));
+                 __builtin_memcpy(y + i, result, static_cast<unsigned long>(count));
+               });
+}
+
+EDGEC_PLAIN void plain_mul(const void *params, uint8_t *const *operands) {
+  const edgec_mul_params &p = *static_cast<const edgec_mul_params *>(static_cast<const edgec_host_plain_step *>(params)->params);
+  const int32_t high = INT32_MAX >> p.shift;
+  const PlainScale s = {p.multiplier, p.shift, -high - 1, high, p.out_zero_point, p.clamp_min, p.clamp_max};
+  int8_t *y = reinterpret_cast<int8_t *>(operands[2]);
+  for (int32_t i = 0; i < p.size_0; i++) {
+    for (int32_t j = 0; j < p.size_1; j++) {
+      for (int32_t k = 0; k < p.size_2; k++) {
+        const int8_t *const a = reinterpret_cast<const int8_t *>(operands[0]) + i * p.stride_a_0 + j * p.stride_a_1 + k * p.stride_a_2;
+        const int8_t *const b = reinterpret_cast<const int8_t *>(operands[1]) + i * p.stride_b_0 + j * p.stride_b_1 + k * p.stride_b_2;
+        if (p.stride_a_3 == 1 && p.stride_b_3 == 1) {
+          plain_mul_row<true, true>(a, b, y, p.size_3, p, s);
+        } else if (p.stride_a_3 == 1 && p.stride_b_3 == 0) {
+          plain_mul_row<true, false>(a, b, y, p.size_3, p, s);
+        } else if (p.stride_a_3 == 0 && p.stride_b_3 == 1) {
+          plain_mul_row<false, true>(a, b, y, p.size_3, p, s);
+        } else {
+          for (int32_t l = 0; l < p.size_3; l++) {
+            plain_mul_row<false, false>(a + l * p.stride_a_3, b + l * p.stride_b_3, y + l, 1, p, s);
+          }
+        }
+        y += p.size_3;
+      }
+    }
+  }
+}
+
+template <bool is_minimum> EDGEC_PLAIN void plain_extreme(const void *params, uint8_t *const *operands) {
+  const int32_t count = static_cast<const edgec_minimum_params *>(static_cast<const edgec_host_plain_step *>(params)->params)->count;
+  const int8_t *const a = reinterpret_cast<const int8_t *>(operands[0]), *const b = reinterpret_cast<const int8_t *>(operands[1]);
+  int8_t *const __restrict y = reinterpret_cast<int8_t *>(operands[2]);
+  for (int32_t i = 0; i < count; i++) {
+    y[i] = (a[i] < b[i]) == is_minimum ? a[i] : b[i];
+  }
+}
+
+EDGEC_PLAIN void plain_add_wide(const void *params, uint8_t *const *operands) {
+  const edgec_add_params &p = *static_cast<const edgec_add_params *>(static_cast<const edgec_host_plain_step *>(params)->params);
+  const int8_t *const a = reinterpret_cast<const int8_t *>(operands[0]), *const b = reinterpret_cast<const int8_t *>(operands[1]);
+  int8_t *const __restrict y = reinterpret_cast<int8_t *>(operands[2]);
+  const int32_t count = p.count, offset = p.offset, ma = p.multiplier_a, mb = p.multiplier_b, shift = p.shift, low = p.clamp_min, high = p.clamp_max;
+  for (int32_t i = 0; i < count; i++) {  // wraps, as the reference does
+    const uint32_t sum = static_cast<uint32_t>(offset) + static_cast<uint32_t>(a[i] * ma) + static_cast<uint32_t>(b[i] * mb);
+    y[i] = static_cast<int8_t>(plain_clamp(static_cast<int32_t>(sum) >> shift, low, high));
+  }
+}
+
+// Rows first, then columns: every step is exact, so that their order does not matter. 2048 is one. Without a blend pixels are copied.
+EDGEC_PLAIN void plain_resize(const void *params, uint8_t *const *operands) {
+  const edgec_host_plain_step &step = *static_cast<const edgec_host_plain_step *>(params);
+  const edgec_resize_params &p = *static_cast<const edgec_resize_params *>(step.params);
+  const int32_t *const rows = static_cast<const int32_t *>(step.constant[0]), *const columns = static_cast<const int32_t *>(step.constant[1]);
+  const int8_t *const x = reinterpret_cast<const int8_t *>(operands[0]);
+  int8_t *y = reinterpret_cast<int8_t *>(operands[2]);
+  const int8_t *const end = y + p.out_h * p.out_w * p.channels;
+  constexpr int32_t chunk = 64;  // channels blended at once; a pixel of more has several
+  for (int32_t i = 0; i < p.out_h; i++) {
+    const int32_t r0 = plain_clamp(rows[3 * i], 0, p.in_h - 1), r1 = plain_clamp(rows[3 * i + 1], 0, p.in_h - 1), v = plain_clamp(rows[3 * i + 2], 0, 2048);
+    const int8_t *const top = x + r0 * p.in_w * p.channels, *const bottom = x + r1 * p.in_w * p.channels;
+    int32_t from[2] = {-1, -1}, first = -1;   // columns held, and of which channels
+    PlainWords held[2][chunk / plain_lanes];  // their blend of rows
+    for (int32_t c = 0; c < p.channels; c += chunk) {
+      const int32_t count = p.channels - c < chunk ? p.channels - c : chunk;
+      int8_t *to = y + c;
+      for (int32_t j = 0; j < p.out_w; j++, to += p.channels) {
+        const int32_t column[2] = {plain_clamp(columns[3 * j], 0, p.in_w - 1), plain_clamp(columns[3 * j + 1], 0, p.in_w - 1)};
+        const int32_t h = plain_clamp(columns[3 * j + 2], 0, 2048);
+        if (h == 0 && v == 0) {
+          __builtin_memcpy(to, top + column[0] * p.channels + c, static_cast<unsigned long>(count));
+          continue;
+        }
+        for (int n = 0; n < 2; n++) {
+          if (first == c && from[n] == column[n]) {
+            continue;
+          }
+          const int8_t *const a = top + column[n] * p.channels + c, *const b = bottom + column[n] * p.channels + c;
+          plain_pieces(count, [&](int32_t e) __attribute__((always_inline)) {
+            held[n][e / plain_lanes] = plain_load(a + e) * (2048 - v) + plain_load(b + e) * v;
+          }, [&](int32_t e, int32_t rest) __attribute__((always_inline)) {
+            int8_t above[plain_lanes] = {0}, below[plain_lanes] = {0};
+            __builtin_memcpy(above, a + e, static_cast<unsigned long>(rest));
+            __builtin_memcpy(below, b + e, static_cast<unsigned long>(rest));
+            held[n][e / plain_lanes] = plain_load(above) * (2048 - v) + plain_load(below) * v;
+          });
+          from[n] = column[n];
+        }
+        first = c;
+        for (int32_t e = 0; e < count; e += plain_lanes) {
+          const PlainWords sum = (held[0][e / plain_lanes] * (2048 - h) + held[1][e / plain_lanes] * h + (1 << 21)) >> 22;
+          if (count - e >= plain_lanes || (p.channels <= chunk && end - (to + e) >= plain_lanes)) {
+            plain_store(to + e, sum);  // perhaps into the next pixel, which is yet to come
+          } else {
+            int8_t result[plain_lanes];
+            plain_store(result, sum);
+            __builtin_memcpy(to + e, result, static_cast<unsigned long>(count - e));
+          }
+        }
+      }
+    }
+    y += p.out_w * p.channels;
+  }
+}
+
+}  // namespace
+
+// Of a tier: mul, minimum, maximum, add_wide, resize.
+#define EDGEC_PLAIN_KERNELS(tier)                                                                                       \
+  namespace {                                                                                                           \
+  void run_mul(const void *params, uint8_t *const *operands) { plain_mul(params, operands); }                           \
+  void run_minimum(const void *params, uint8_t *const *operands) { plain_extreme<true>(params, operands); }             \
+  void run_maximum(const void *params, uint8_t *const *operands) { plain_extreme<false>(params, operands); }            \
+  void run_add_wide(const void *params, uint8_t *const *operands) { plain_add_wide(params, operands); }                 \
+  void run_resize(const void *params, uint8_t *const *operands) { plain_resize(params, operands); }                     \
+  }                                                                                                                     \
+  extern "C" const edgec_host_plain edgec_plain__##tier = {&run_mul, &run_minimum, &run_maximum, &run_add_wide, &run_resize};
+
+#endif
