@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,9 @@ from tests.mutants import Mutant
 ROOT = Path(__file__).resolve().parent.parent
 TIERS = ("neon", "neondot", "neoni8mm")
 FAMILIES = ("conv", "elementwise", "pooling")
+FUNCTION = re.compile(r"^_ZN\S*?\d(conv_octets|conv|depthwise_ring|depthwise_taps|depthwise)I((?:L[ib]\d+E)+)E\S*:$")
+LABEL, JUMP = re.compile(r"^(\.L\d+):"), re.compile(r"^\t(?:b\S*|cbn?z|tbn?z)\t(?:\S+, )*(\.L\d+)$")
+DOT = re.compile(r"^\s*(sdot|smmla|sadalp|saddw2?)\b")
 CPUS = {"cortex-a53": "neon", "cortex-a76": "neondot", "max": "neoni8mm"}
 """Processors that QEMU imitates, and the best tier that each runs."""
 
@@ -142,3 +146,34 @@ class Batch:
         done = qemu(program, "--tier", tier, *arguments, f"@{self.list}", **options)
         assert done.returncode == 0, f"{tier}: {done.stdout}{done.stderr}"
         return [np.frombuffer((self.folder / f"{i}.out").read_bytes(), np.int8) for i in range(self.count)]
+
+
+@cache
+def inner_loops(tier: str) -> dict[str, list[list[str]]]:
+    """Kernel with its template arguments → instructions of its innermost loops that multiply; skips without the compiler."""
+    needs("aarch64-linux-gnu-g++")
+    source = source_folder() / "kernels" / "conv" / f"conv_{tier}.cpp"
+    command = ["aarch64-linux-gnu-g++", "-std=c++17", "-O3", "-fPIC", "-w", "-fno-exceptions", "-fno-rtti", *tier_flags(tier)]
+    text = subprocess.run(
+        [*command, f"-I{source_folder()}", "-S", "-o", "-", str(source)], check=True, capture_output=True, text=True
+    ).stdout
+    bodies: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in text.splitlines():
+        if match := FUNCTION.match(line):
+            arguments = ", ".join(re.findall(r"L[ib](\d+)E", match[2]))
+            current = bodies.setdefault(f"{match[1]}<{arguments}>", [])
+        elif line.startswith("\t.size"):
+            current = None
+        elif current is not None:
+            current.append(line)
+    return {name: _innermost(body) for name, body in bodies.items()}
+
+
+def _innermost(lines: list[str]) -> list[list[str]]:
+    """Loops that hold a multiplication and no smaller loop that does, without labels, directives and comments."""
+    at = {m[1]: i for i, line in enumerate(lines) if (m := LABEL.match(line))}
+    spans = [(at[m[1]], i) for i, line in enumerate(lines) if (m := JUMP.match(line)) and at.get(m[1], i) < i]
+    spans = [s for s in spans if any(DOT.search(line) for line in lines[s[0] : s[1]])]
+    inner = [s for s in spans if not any(o != s and s[0] <= o[0] and o[1] <= s[1] for o in spans)]
+    return [[line for line in lines[a : b + 1] if re.match(r"\s+[a-z]", line)] for a, b in inner]

@@ -141,43 +141,14 @@ def test_epilogue_is_the_specification(tmp_path) -> None:
     assert int(done.stdout.split()[0]) > 9_000_000
 
 
-FUNCTION = re.compile(r"^_ZN\S*?(conv_octets|conv|depthwise_ring|depthwise_taps|depthwise)I((?:L[ib]\d+E)+)E\S*:$")
-LABEL, JUMP = re.compile(r"^(\.L\d+):"), re.compile(r"^\t(?:b\S*|cbn?z|tbn?z)\t(?:\S+, )*(\.L\d+)$")
-DOTS = {"neon": re.compile(r"\b(sadalp|saddw)"), "neondot": re.compile(r"\b(sdot|saddw)"), "neoni8mm": re.compile(r"\b(smmla|sdot|saddw)")}
-
-
 @pytest.mark.parametrize("tier", aarch64.TIERS)
 def test_accumulators_of_the_hot_loops_stay_in_registers(tier: str) -> None:
     """No vector is moved through the stack, or copied, in an innermost loop over K of a convolution tile."""
-    aarch64.needs("aarch64-linux-gnu-g++")
-    source = aarch64.source_folder() / "kernels" / "conv" / f"conv_{tier}.cpp"
-    command = ["aarch64-linux-gnu-g++", "-std=c++17", "-O3", "-fPIC", "-w", "-fno-exceptions", "-fno-rtti", *aarch64.tier_flags(tier)]
-    text = subprocess.run(
-        [*command, f"-I{aarch64.source_folder()}", "-S", "-o", "-", str(source)], check=True, capture_output=True, text=True
-    ).stdout
-    bodies: dict[str, list[str]] = {}
-    current: list[str] | None = None
-    for line in text.splitlines():
-        if match := FUNCTION.match(line):
-            current = bodies.setdefault(f"{match[1]}<{match[2]}>", [])
-        elif line.startswith("\t.size"):
-            current = None
-        elif current is not None:
-            current.append(line)
-    tiles = {name: body for name, body in bodies.items() if name.startswith("conv")}
+    tiles = {name: loops for name, loops in aarch64.inner_loops(tier).items() if name.startswith("conv")}
     assert len(tiles) >= 12, "the kernels are not found in the assembly"
-    for name, body in tiles.items():
-        loops = innermost_loops(body, DOTS[tier])
+    for name, loops in tiles.items():
         assert loops, name
         for loop in loops:
             moved = [line for line in loop if re.search(r"\bq\d+.*\[sp|\bv\d+\S*, \[sp", line)]
             copied = [line for line in loop if re.match(r"\tmov\tv\d+\.16b", line)]
             assert not moved and len(copied) <= 2, f"{name} on {tier}:\n" + "\n".join(loop)
-
-
-def innermost_loops(lines: list[str], dot: re.Pattern) -> list[list[str]]:
-    """Bodies of the loops that hold a dot product and no smaller loop that does."""
-    at = {m[1]: i for i, line in enumerate(lines) if (m := LABEL.match(line))}
-    spans = [(at[m[1]], i) for i, line in enumerate(lines) if (m := JUMP.match(line)) and at.get(m[1], i) < i]
-    spans = [s for s in spans if any(dot.search(line) for line in lines[s[0] : s[1]])]
-    return [lines[a : b + 1] for a, b in spans if not any((c, d) != (a, b) and a <= c and d <= b for c, d in spans)]

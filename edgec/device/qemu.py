@@ -86,7 +86,7 @@ def execute(
         (folder / "request.bin").write_bytes(head.tobytes() + warm.tobytes() + records.tobytes())
         command, note = _command(elf, machine, measure)
         if measure and model is not None and (why := no_cycles(command[0], machine)) == "":
-            command[1:1] = ["-d", "plugin", "-D", "cycles.log", "-plugin", f"{_plugin(command[0], 'cycles')},mark={_mark_address(elf):#x}"]
+            command[1:1] = ["-d", "plugin", "-D", "cycles.log", "-plugin", f"{plugin(command[0], 'cycles')},mark={_mark_address(elf):#x}"]
         log = _run(command, machine, folder, timeout)
         result = _result(folder, command, log)
         outputs = np.fromfile(folder / "outputs.bin", np.uint8)
@@ -128,7 +128,7 @@ def _command(elf: Path, machine: Mapping[str, Any], measure: bool) -> tuple[list
     path = find_tool(program, machine["package"], "running firmware")
     command = [path, *machine.get("flags", ())]
     if measure:
-        command += ["-d", "plugin", "-D", "count.log", "-plugin", str(_plugin(path, "count"))]
+        command += ["-d", "plugin", "-D", "count.log", "-plugin", str(plugin(path, "count"))]
     return [*command, str(elf)], ""
 
 
@@ -137,7 +137,7 @@ def _counter(machine: Mapping[str, Any]) -> str:
     return str(machine.get("program", machine.get("count_program"))).replace("{machine}", machine_name())
 
 
-def _plugin(qemu: str, name: str) -> Path:
+def plugin(qemu: str, name: str) -> Path:
     """csrc/firmware/`name`_plugin.c, compiled for this machine and this QEMU's plugin interface."""
     version = 2 if _about(qemu)[0] >= 9 else 1
     compiler = find_tool("gcc", "gcc", "building the plugin that counts instructions")
