@@ -57,7 +57,8 @@ def distill(
         seconds, steps: the budget, one of the two. A run of `steps` is reproducible on one machine with one number of threads.
         quantize: None, or quantization options (edgec.compress.Options or a dict of them): a float student is quantized first.
         augment: "none", "mixup", "image", "features", or a function (float32 [n, *shape], numpy Generator) → the same shape.
-        learning_rate: step of Adam, relative to each channel's weights (default 0.01), or in steps of the grid for a QDQ student (default 0.02).
+        learning_rate: step of Adam, relative to each channel's weights (default 0.01); for a QDQ student to an eighth of its layers' weights, or a
+            step of their grid where that is more (default 0.005).
         warmup: part of the budget over which the rate rises; average: decay of the average of the parameters.
         temperature, divergence: of the KL term, for outputs behind a softmax; features: weight of matching activations of the
             same name, channel by channel where the student has fewer of them.

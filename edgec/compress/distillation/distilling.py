@@ -26,7 +26,7 @@ from edgec.data import Samples
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
 
-RATES = {False: 0.01, True: 0.02}
+RATES = {False: 0.01, True: 0.005}
 """Default learning rate of a float and of a quantized student."""
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -95,7 +95,7 @@ def run(
     if quantize is not None and not importer.is_quantized(student):
         student = _quantized(student, samples, quantize, progress)
     with _deterministic(options.threads) as threads:
-        network = student_of(student, teacher, options.features > 0)
+        network = student_of(student, teacher, options.features > 0, options.seed)
         objective = Objective(network.outputs, network.features, options.temperature, options.divergence, options.features)
         teaching = FloatNetwork(teacher, trainable=False, keep=objective.teacher_values)
         precision = _precision(options.precision, network.quantized)

@@ -26,6 +26,7 @@ from edgec.ops.pooling import taps_inside
 
 Function = Callable[[Sequence[Tensor], bool], Tensor]
 EXACT_SUM = 2**24
+SPREAD = 0.45
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ class Layer(nn.Module):
         self.observing, self.outputs = False, 0.0
         self.axis = 0
         """The axis of `weights` that counts output channels."""
+
+    def spread(self, rng: np.random.Generator) -> None:
+        """Move each weight within what rounds to its integer. In the middle of the cells all of them would need the same number of steps
+        to the edge, and cross it together."""
+        with torch.no_grad():
+            self.weights += torch.from_numpy(rng.uniform(-SPREAD, SPREAD, tuple(self.weights.shape)).astype(np.float32))
 
     def grid(self) -> Tensor:
         return to_grid(self.weights, *self.limits)

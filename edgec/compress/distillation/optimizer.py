@@ -18,7 +18,7 @@ SMALLEST_CHANNEL = 0.1
 
 class RelativeAdam:
     """Adam whose step on a channel's weights is learning_rate times their root mean square, on a bias times that of the layer's outputs.
-    Integer weights move by learning_rate steps of their grid, and biases in proportion: less than half a step changes nothing.
+    Integer weights move by learning_rate times an eighth of that, but at least one step of their grid, and biases in proportion.
 
     Adam moves every parameter by about the learning rate, whatever its size. Where inputs are 0…255 the first weights are a
     thousandth of the others, and one rate for all either tears them up or leaves the others where they are. Units are taken once,
@@ -29,13 +29,13 @@ class RelativeAdam:
         self.parameters: list[Tensor] = []
         self.units: list[Tensor] = []
         for layer in layers:
+            unit, share = _units(layer)
             if layer.weights.requires_grad:
                 self.parameters.append(layer.weights)
-                self.units.append(torch.tensor(1.0) if layer.integers else _channel_units(layer.weights.detach(), layer.axis))
+                self.units.append(unit)
             if layer.bias is not None and layer.bias.requires_grad:
                 self.parameters.append(layer.bias)
-                size = float(layer.weights.detach().double().square().mean().sqrt()) if layer.integers else 1.0
-                self.units.append(torch.tensor(layer.outputs / max(size, 1.0), dtype=layer.bias.dtype))
+                self.units.append(torch.tensor(layer.outputs * share, dtype=layer.bias.dtype))
         self.mean = [torch.zeros_like(p) for p in self.parameters]
         self.square = [torch.zeros_like(p) for p in self.parameters]
         self.steps = 0
@@ -90,6 +90,16 @@ def rate_at(fraction: float, peak: float, warmup: float) -> float:
     if fraction < warmup:
         return peak * (fraction + 1e-3) / (warmup + 1e-3)
     return peak * 0.5 * (1 + math.cos(math.pi * min(1.0, (fraction - warmup) / (1 - warmup))))
+
+
+def _units(layer: Trainable) -> tuple[Tensor, float]:
+    """What a learning rate of 1 moves the weights by, and which part of its outputs' size a bias."""
+    weights = layer.weights.detach()
+    if not layer.integers:
+        return _channel_units(weights, layer.axis), 1.0
+    size = max(float(weights.double().square().mean().sqrt()), 1.0)
+    unit = max(1.0, size / 8)
+    return torch.tensor(unit), unit / size
 
 
 def _channel_units(weights: Tensor, axis: int) -> Tensor:

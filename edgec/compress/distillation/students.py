@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
 import onnx_ir as ir
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class FloatStudent:
 
     quantized = False
 
-    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool) -> None:
+    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool, seed: int) -> None:
         self.source = model
         self.outputs = []
         for t, s in zip(teacher.graph.outputs, model.graph.outputs, strict=True):
@@ -73,7 +74,7 @@ class QuantizedStudent:
 
     quantized = True
 
-    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool) -> None:
+    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool, seed: int) -> None:
         self.source = _with_unique_names(model)
         lowering = _NamedLowering(self.source)
         program = lowering.walk()
@@ -91,7 +92,8 @@ class QuantizedStudent:
         nodes = {node.name: node for node in self.source.graph}
         self.stored = {op.name: StoredLayer(nodes[lowering.node_of[op.name]], lowering.views) for op in program.ops if op.opcode in LAYERS}
         self.network = IntegerNetwork(program, {name: stored.limits for name, stored in self.stored.items()})
-        for name, layer in self.network.layers.items():
+        for i, (name, layer) in enumerate(self.network.layers.items()):
+            layer.spread(np.random.default_rng([seed, 3, i]))
             layer.weights.requires_grad_(self.stored[name].trains_weights)
             layer.bias.requires_grad_(self.stored[name].trains_bias)
 
@@ -129,9 +131,9 @@ def _with_unique_names(model: ir.Model) -> ir.Model:
     return copy
 
 
-def student_of(model: ir.Model, teacher: ir.Model, features: bool = False) -> Student:
+def student_of(model: ir.Model, teacher: ir.Model, features: bool = False, seed: int = 0) -> Student:
     """features: whether activations are to be matched, so that they must be kept."""
-    return (QuantizedStudent if is_quantized(model) else FloatStudent)(model, teacher, features)
+    return (QuantizedStudent if is_quantized(model) else FloatStudent)(model, teacher, features, seed)
 
 
 def judged(output: ir.Value) -> tuple[ir.Value, bool]:
