@@ -25,7 +25,6 @@ from tests.mutants import Mutant
 
 ROOT = Path(__file__).resolve().parent.parent
 TIERS = ("neon", "neondot", "neoni8mm")
-FAMILIES = ("conv", "elementwise", "pooling")
 FUNCTION = re.compile(r"^_ZN\S*?\d(conv_octets|conv|depthwise_ring|depthwise_taps|depthwise)I((?:L[ib]\d+E)+)E\S*:$")
 LABEL, JUMP = re.compile(r"^(\.L\d+):"), re.compile(r"^\t(?:b\S*|cbn?z|tbn?z)\t(?:\S+, )*(\.L\d+)$")
 DOT = re.compile(r"^\s*(sdot|smmla|sadalp|saddw2?)\b")
@@ -97,8 +96,7 @@ def _build(tiers: Sequence[str], level: str, files: Sequence[Path], chosen: Sequ
         command = ["aarch64-linux-gnu-g++", "-std=c++17", "-O1", *common, include, *(f"-DEDGEC_TIER_{t}" for t in tiers), str(source)]
         subprocess.run([*command, "-o", f"{work / source.stem}.o"], check=True)
     for tier in tiers:
-        for family in FAMILIES:
-            source = csrc / "kernels" / family / f"{family}_{tier}.cpp"
+        for source in sorted(csrc.glob(f"kernels/*/*_{tier}.cpp")):
             command = [
                 "aarch64-linux-gnu-g++",
                 "-std=c++17",
@@ -110,7 +108,7 @@ def _build(tiers: Sequence[str], level: str, files: Sequence[Path], chosen: Sequ
                 include,
                 str(source),
             ]
-            subprocess.run([*command, "-o", f"{work / family}_{tier}.o"], check=True)
+            subprocess.run([*command, "-o", f"{work / source.stem}.o"], check=True)
     subprocess.run(
         ["aarch64-linux-gnu-g++", "-static", "-pthread", *map(str, sorted(work.glob("*.o"))), "-o", str(work / "host")], check=True
     )
