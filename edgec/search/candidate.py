@@ -14,6 +14,9 @@ from edgec.search.budget import costs_of
 if TYPE_CHECKING:
     from edgec.search.scores import Evaluate
 
+QUICK = {"output_ranges": False}
+"""Quantization options for candidates that are only to be ranked."""
+
 ATTEMPTS = 4
 """Tries to meet a limit of weight bytes: a target's packing may add padding that the choice of bits does not know of."""
 
@@ -21,19 +24,21 @@ ATTEMPTS = 4
 @dataclass(frozen=True, order=True)
 class Candidate:
     """macs: fraction of the float model's that is kept; weights: greatest bytes of all constants in flash, None for 8 bits
-    everywhere; distilled: trained against the float model after pruning."""
+    everywhere; distilled: trained against the float model, after pruning and, with 4 bits, after quantization; careful: quantized with the whole ladder, which takes several
+    times as long as what ranks candidates well enough (QUICK)."""
 
     macs: float = 1.0
     weights: int | None = None
     distilled: bool = False
+    careful: bool = False
 
     def __str__(self) -> str:
         parts = [f"{100 * self.macs:.0f} % of the MACs" if self.macs < 1 else "all MACs"]
         parts.append("8-bit weights" if self.weights is None else f"4- and 8-bit weights in {self.weights:,} bytes")
-        return ", ".join(parts + ["distilled"] * self.distilled)
+        return ", ".join(parts + ["distilled"] * self.distilled + ["whole ladder"] * self.careful)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"macs": self.macs, "weights": self.weights, "distilled": self.distilled}
+        return {"macs": self.macs, "weights": self.weights, "distilled": self.distilled, "careful": self.careful}
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ def narrow(job: Job, macs: float, distilled: bool, start: Narrowed | None = None
         made = (start or job.model).loaded()
         if start is None and macs < 1:
             made = edgec.Prune(job.data, macs=macs, **job.prune)(made)
-        if distilled:
+        if distilled and macs < 1:
             made = edgec.Distill(job.data, teacher=job.model.loaded(), **(job.distill or {}))(made)
         return Narrowed(made.proto().SerializeToString(), made.reports)
     except EdgecError as error:
@@ -130,19 +135,28 @@ def quantize(job: Job, candidate: Candidate, model: Narrowed) -> Point:
         return Point(candidate, error=str(error))
 
 
+def made_bytes(made: Compressed) -> int:
+    """Weights of all layers as the quantization counted them."""
+    return next(r["weight_bytes"] for r in reversed(made.reports) if "weight_bytes" in r)
+
+
 def _compiled(job: Job, candidate: Candidate, model: Narrowed) -> Point:
     import edgec
     from edgec.emit.artifact import WEIGHTS, sections_of
 
     limit = candidate.weights
     for _ in range(ATTEMPTS):
-        options = dict(job.quantize) if limit is None else {**job.quantize, "weight_bytes": limit}
+        options = dict(job.quantize) if candidate.careful else {**QUICK, **job.quantize}
+        options |= {} if limit is None else {"weight_bytes": limit}
         made = edgec.Quantize(job.data, **options)(model.loaded())
+        if candidate.distilled and limit is not None:  # the rounding to 4 bits is trained in the program's own arithmetic
+            made = edgec.Distill(job.data, teacher=job.model.loaded(), **(job.distill or {}))(made)
         artifact = edgec.compile(made, job.target, **job.compile_options)
         over = len(sections_of(artifact.data)[1][WEIGHTS]) - (candidate.weights or 0)
         if limit is None or over <= 0:
             break
-        limit -= over
+        # What lies in flash beside the layers' weights (tables, padding) is known now; where that does not do, a layer's worth less.
+        limit = min(candidate.weights - (over + candidate.weights - made_bytes(made)), limit - over)
     score = float(job.evaluate(artifact))
     costs = costs_of(artifact, measure=job.measure)
     return Point(candidate, score, costs, made.report.get("weight_bits", {}), data=artifact.data, qdq=made.proto().SerializeToString())

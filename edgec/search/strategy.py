@@ -5,8 +5,10 @@ Everything is decided from results alone, in rounds, so that the same search giv
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from typing import Any
 
 from edgec.search.candidate import Candidate, Job, Narrowed, Point, narrow, quantize
@@ -18,6 +20,7 @@ WIDTHS = (0.85, 0.7, 0.55)
 """Fractions of the MACs that the first round tries, scaled to a budget of MACs or instructions where there is one."""
 
 LEAST_WIDTH = 0.15
+CAREFUL = 2
 DISTILLED = 2
 """Points that are trained at the end, the most promising first."""
 
@@ -38,18 +41,22 @@ class Search:
         self.job, self.front, self.progress = job, front, progress
         self.executor: Any = executor or Inline()
         self.points: list[Point] = []
+        self.seen: set[Any] = set()
         self.narrowed: dict[tuple[float, bool], Any] = {(1.0, False): job.model}
 
     def run(self, rounds: int) -> Front:
-        """All rounds; the last trains the best pruned points where the job has options for it."""
+        """All rounds; then the best pruned points are trained, where the job has options for it, and the best of all quantized anew."""
         self._try([Candidate()], "int8")
         if self.points[0].error:
             return self.front(self.points)
         self._try(first_round(self.points[0], self.front(()).limits), "grid")
+        self._try(mixed_round(self.front(self.points)), "4 bits")
         for number in range(1, rounds):
             self._try(next_round(self.front(self.points)), f"refine {number}")
+            self._try(mixed_round(self.front(self.points)), f"refine {number}, 4 bits")
         if self.job.distill is not None:
             self._try(distilled_round(self.front(self.points)), "distill")
+        self._try(careful_round(self.front(self.points)), "whole ladder")
         return self.front(self.points)
 
     def _try(self, candidates: Sequence[Candidate], step: str) -> None:
@@ -60,14 +67,24 @@ class Search:
                 start = self._model(Candidate(c.macs)) if c.distilled and c.macs < 1 else None
                 pruned = start if start is not None and not start.error else None
                 self.narrowed[c.macs, c.distilled] = self.executor.submit(narrow, self.job, c.macs, c.distilled, pruned)
-        futures = []
+        futures: list[tuple[Candidate, Any]] = []
         for i, c in enumerate(new):
             self.progress(f"search, {step}: {c}", i / (2 * len(new)))
             model = self._model(c)
-            futures.append(Point(c, error=model.error) if model.error else self.executor.submit(quantize, self.job, c, model))
-        for i, made in enumerate(futures):
-            self.progress(f"search, {step}: {new[i]}", 0.5 + i / (2 * len(new)))
+            if model.error:
+                futures.append((c, Point(c, error=model.error)))
+            elif self._is_new(c, model):
+                futures.append((c, self.executor.submit(quantize, self.job, c, model)))
+        for i, (c, made) in enumerate(futures):
+            self.progress(f"search, {step}: {c}", 0.5 + i / (2 * len(new)))
             self.points.append(made if isinstance(made, Point) else made.result())
+
+    def _is_new(self, c: Candidate, model: Narrowed) -> bool:
+        """False where another fraction of the MACs gave the same network: channels go by fours."""
+        key = (hashlib.sha256(model.model).digest(), replace(c, macs=0.0))
+        new = key not in self.seen
+        self.seen.add(key)
+        return new
 
     def _model(self, c: Candidate) -> Narrowed:
         """The float model that c is quantized from, waited for."""
@@ -89,16 +106,23 @@ def work_limit(point: Point, limits: Mapping[str, int]) -> float:
 
 
 def first_round(base: Point, limits: Mapping[str, int]) -> list[Candidate]:
-    """The grid: widths and, for each, 8 bits and what the budget of weights leaves; points in between for the front."""
+    """The grid of widths, at 8 bits; without a budget of weights some at fewer bits too, for the front."""
     most = min(work_limit(base, limits), 1.0)
     widths = ([1.0] if most == 1.0 else [most]) + [w * most for w in WIDTHS]
     limit = weight_limit(base, limits)
     found = [Candidate(round(max(w, LEAST_WIDTH), 4)) for w in widths]
     if limit is None:
         found += [Candidate(c.macs, round(share * c.macs * base.costs["weights"])) for c in found[:2] for share in (0.75, 0.6)]
-    elif limit < base.costs["weights"]:
-        found += [Candidate(c.macs, limit) for c in found] + [Candidate(found[0].macs, (limit + base.costs["weights"]) // 2)]
     return found
+
+
+def mixed_round(front: Front) -> list[Candidate]:
+    """Every 8-bit point whose weights are too large, with bits that fit; for the widest also half-way there, for the front."""
+    made = [p for p in front.tried if not p.error and p.candidate.weights is None and not p.candidate.careful]
+    over = [(p, limit) for p in made if (limit := weight_limit(p, front.limits)) is not None and p.costs["weights"] > limit]
+    found = [Candidate(p.candidate.macs, limit) for p, limit in over if limit > 0]
+    widest = max(over, key=lambda pair: pair[0].candidate.macs, default=None)
+    return found + ([Candidate(widest[0].candidate.macs, (widest[1] + widest[0].costs["weights"]) // 2)] if widest else [])
 
 
 def next_round(front: Front) -> list[Candidate]:
@@ -109,15 +133,13 @@ def next_round(front: Front) -> list[Candidate]:
         smallest = made[0]
         scale = min([0.8, work_limit(smallest, front.limits)])
         macs = round(max(smallest.candidate.macs * scale, LEAST_WIDTH), 4)
-        limit = weight_limit(smallest, front.limits)
-        return [Candidate(macs, limit), Candidate(macs)]
+        return [Candidate(macs)]
     best = max(fitting, key=lambda p: (p.score, -p.costs[front.axes[0]]))
     widths = sorted({p.candidate.macs for p in made})
     at = widths.index(best.candidate.macs)
     around = [widths[i] for i in (at - 1, at + 1) if 0 <= i < len(widths)]
     between = [round((best.candidate.macs + w) / 2, 4) for w in around if abs(w - best.candidate.macs) > 0.04]
-    limit = weight_limit(best, front.limits)
-    return [Candidate(macs, kind) for macs in between for kind in dict.fromkeys((best.candidate.weights, limit))]
+    return [Candidate(macs) for macs in between]
 
 
 def distilled_round(front: Front) -> list[Candidate]:
@@ -126,3 +148,9 @@ def distilled_round(front: Front) -> list[Candidate]:
     if front.best is not None:
         fitting = [p for p in front.points if p.score < front.float_score and p.candidate.macs < front.best.candidate.macs] or fitting[:1]
     return [Candidate(p.candidate.macs, p.candidate.weights, True) for p in fitting[:DISTILLED] if not p.candidate.distilled]
+
+
+def careful_round(front: Front) -> list[Candidate]:
+    """The fitting points of highest score, to be quantized with the whole ladder."""
+    fitting = sorted((p for p in front.tried if not p.error and front.fits(p)), key=lambda p: -p.score)
+    return [replace(p.candidate, careful=True) for p in fitting[:CAREFUL]]
