@@ -1,6 +1,6 @@
 """What compiling costs: `python bench/compile_cost.py [--json]`.
 
-CPU seconds of ds_cnn from its QDQ model and from float with 100 calibration samples, and peak memory with 500 and 5,000
+CPU seconds of ds_cnn from its QDQ model and from float with 100 calibration samples, and peak memory with 500 and 10,000
 samples of resnet8 from a generator; each in a process of its own, imports included.
 """
 
@@ -55,7 +55,7 @@ def main() -> None:
             "ds_cnn_from_qdq_cpu_seconds": round(from_qdq, 2),
             "ds_cnn_calibration_of_100_adds_cpu_seconds": round(calibrated - from_qdq, 2),
             "resnet8_peak_mebibytes_500_samples": round(cost("resnet8", 500, qdq)[1]),
-            "resnet8_peak_mebibytes_5000_samples": round(cost("resnet8", 5000, qdq)[1]),
+            "resnet8_peak_mebibytes_10000_samples": round(cost("resnet8", 10000, qdq)[1]),
         }
     print(json.dumps(rows) if args.json else "\n".join(f"{k:45} {v}" for k, v in rows.items()))
 
