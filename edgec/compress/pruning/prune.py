@@ -23,8 +23,8 @@ Progress = Callable[[str, float], None]
 MEASURED = 48
 """Networks reconstructed while widths are chosen: about 24 for the curves, the others in the search."""
 
-REFINED = 300
-"""Steps of 32 samples: about 30 s for a network of 10 M MACs on one core."""
+REFINED = 500
+"""Steps of 32 samples: 40 s for a network of 8 M MACs on one core."""
 
 QUICK = Effort(ridge=1e-3, rounds=0)
 FINAL = Effort(ridge=1e-4, rounds=8)
