@@ -218,8 +218,8 @@ static void run_row_nibbles(const dense_row *row) {
 
 static int32_t in_both_halves(int32_t value) { return (int32_t)(((uint32_t)value & 0xffffu) * 0x10001u); }
 
-/* Everything but input, output and correction. */
-static dense_row row_of(const edgec_dense_params *p, const edgec_operands *operands) {
+/* nibbles: weights have 4 bits. */
+EDGEC_COPIED void run_rows(const edgec_dense_params *p, const edgec_operands *operands, int nibbles) {
   dense_row row;
   row.zero_point = p->out_zero_point;
   row.blocks = edgec_mve_round_up(p->in_features, EDGEC_MVE_BLOCK) / EDGEC_MVE_BLOCK;
@@ -227,44 +227,30 @@ static dense_row row_of(const edgec_dense_params *p, const edgec_operands *opera
   row.weights = operands->constant[0];
   row.features = p->out_features;
   row.shift = p->shift;
-  row.correction = 0;
   for (int32_t i = 0; i < 4; i++) {
     row.low[i] = in_both_halves(p->clamp_min);
     row.high[i] = in_both_halves(p->clamp_max);
     row.mask[i] = -(int32_t)((uint32_t)1 << p->shift);
   }
-  row.input = NULL;
-  row.output = NULL;
-  return row;
-}
-
-static void set_row(const edgec_dense_params *p, const edgec_operands *operands, int32_t i, dense_row *row) {
-  row->input = operands->input[0] + i * p->in_features;
-  row->output = operands->output[0] + i * p->out_features;
-  if (p->in_features % EDGEC_MVE_BLOCK != 0) { /* the last block would read beyond the row */
-    edgec_mve_copy(operands->scratch, row->input, p->in_features);
-    row->input = operands->scratch;
-  }
-}
-
-void edgec_s8_dense_8x1c16__mve(const void *params, const edgec_operands *operands) {
-  const edgec_dense_params *const p = params;
-  dense_row row = row_of(p, operands);
   for (int32_t i = 0; i < p->rows; i++) {
-    set_row(p, operands, i, &row);
-    run_row(&row);
+    row.input = operands->input[0] + i * p->in_features;
+    row.output = operands->output[0] + i * p->out_features;
+    if (p->in_features % EDGEC_MVE_BLOCK != 0) { /* the last block would read beyond the row */
+      edgec_mve_copy(operands->scratch, row.input, p->in_features);
+      row.input = operands->scratch;
+    }
+    if (nibbles) {
+      row.correction = -8 * sum_of(row.input, p->in_features);
+      run_row_nibbles(&row);
+    } else {
+      run_row(&row);
+    }
   }
 }
 
-void edgec_s8w4_dense_8x1n16__mve(const void *params, const edgec_operands *operands) {
-  const edgec_dense_params *const p = params;
-  dense_row row = row_of(p, operands);
-  for (int32_t i = 0; i < p->rows; i++) {
-    set_row(p, operands, i, &row);
-    row.correction = -8 * sum_of(row.input, p->in_features);
-    run_row_nibbles(&row);
-  }
-}
+void edgec_s8_dense_8x1c16__mve(const void *params, const edgec_operands *operands) { run_rows(params, operands, 0); }
+
+void edgec_s8w4_dense_8x1n16__mve(const void *params, const edgec_operands *operands) { run_rows(params, operands, 1); }
 
 /* feature_bytes: of a feature's weights for 16 inputs. */
 static int check_stream(const edgec_dense_params *p, const edgec_sizes *sizes, uint32_t feature_bytes) {
