@@ -133,6 +133,11 @@ def _nhwc(y: Tensor) -> Tensor:
     return y.permute(0, 2, 3, 1)
 
 
+def _cut(y: Tensor, size: tuple[int, int]) -> Tensor:
+    """The first rows and columns; y itself where it has no more (a view would be copied when it is written over)."""
+    return y if y.shape[-2:] == size else y[..., : size[0], : size[1]].clone()
+
+
 def _sides(a, kernel: str = "kernel") -> tuple[list[int], tuple[int, int]]:
     """F.pad's (left, right, top, bottom) so that every window of the operator is there, and its output size."""
     fill = []
@@ -155,7 +160,7 @@ def _conv(site: Site, limits: tuple[int, int]) -> tuple[Function, Layer]:
 
     def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         x = x if symmetric else F.pad(x, fill)
-        return F.conv2d(x, w, b, stride, (fill[2], fill[0]) if symmetric else 0, dilation, groups)[..., : out[0], : out[1]]
+        return _cut(F.conv2d(x, w, b, stride, (fill[2], fill[0]) if symmetric else 0, dilation, groups), out)
 
     return lambda xs, exact: _nhwc(layer.apply_to(_nchw(xs[0], a["in_h"], a["in_w"], a["in_c"]), product, 1, exact)), layer
 
@@ -263,7 +268,7 @@ def _average(site: Site) -> Function:
 
     def run(xs: Sequence[Tensor], exact: bool) -> Tensor:
         x = F.pad(_nchw(xs[0], a["in_h"], a["in_w"], a["channels"]), fill)
-        acc = F.avg_pool2d(x.double() if exact else x, kernel, stride, divisor_override=1)[..., : out[0], : out[1]]
+        acc = _cut(F.avg_pool2d(x.double() if exact else x, kernel, stride, divisor_override=1), out)
         return _nhwc(to_steps(acc * (factor if exact else single) + 0.5, low, high).float())
 
     return run
@@ -278,7 +283,7 @@ def _greatest(site: Site) -> Function:
 
     def run(xs: Sequence[Tensor], exact: bool) -> Tensor:
         x = _nchw(xs[0], a["in_h"], a["in_w"], a["channels"])
-        y = F.max_pool2d(F.pad(x, fill, value=-1024.0) if padded else x, kernel, stride)[..., : out[0], : out[1]]
+        y = _cut(F.max_pool2d(F.pad(x, fill, value=-1024.0) if padded else x, kernel, stride), out)
         return _nhwc(y.clamp(low, high) if clamped else y)
 
     return run
