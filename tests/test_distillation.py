@@ -103,6 +103,17 @@ def test_a_float_student_is_quantized_first_where_asked(torch, teacher, data):
     assert report["quantized"] and importer.is_quantized(made)
 
 
+def test_passes_in_a_row(torch, student, teacher, data):
+    """Distill after Quantize trains the integers, and before it the float weights; both end in a file that compiles."""
+    model_bytes = ir.to_proto(student).SerializeToString()
+    best = edgec.Distill(data, teacher=ir.to_proto(teacher).SerializeToString(), steps=40, threads=1)(model_bytes)
+    assert best.report["after"]["sqnr_db"] > best.report["before"]["sqnr_db"]
+    quantized_after = edgec.Quantize(data, rounding="nearest")(best)
+    trained = edgec.Distill(data, teacher=ir.to_proto(teacher).SerializeToString(), steps=20, threads=1)(quantized_after)
+    assert trained.report["quantized"] and trained.report["after"]["sqnr_db"] >= trained.report["before"]["sqnr_db"] - 0.5
+    assert edgec.compile(trained.proto(), "generic-c").program.ops
+
+
 def test_four_bit_weights_stay_four_bits(torch, teacher, data):
     qdq = importer.fold(quantize_model(teacher, data[:64])[0])
     qdq.graph.opset_imports[""] = 21

@@ -16,7 +16,7 @@ from edgec.compress.distillation.network import FloatNetwork
 from edgec.compress.distillation.objective import Target, matched
 from edgec.compress.distillation.stored_layer import StoredLayer
 from edgec.graph.edit import integer, is_op, shape_of
-from edgec.importer import is_quantized
+from edgec.importer import fold, is_quantized
 from edgec.lower import Lowering, View
 
 
@@ -75,7 +75,7 @@ class QuantizedStudent:
     quantized = True
 
     def __init__(self, model: ir.Model, teacher: ir.Model, features: bool, seed: int) -> None:
-        self.source = _with_unique_names(model)
+        self.source = _with_unique_names(fold(model.clone()))
         lowering = _NamedLowering(self.source)
         program = lowering.walk()
         self.outputs = []
@@ -122,13 +122,13 @@ class _NamedLowering(Lowering):
 
 
 def _with_unique_names(model: ir.Model) -> ir.Model:
-    """A copy whose nodes have names of their own, which ONNX does not ask for."""
-    copy, taken = model.clone(), set()
-    for i, node in enumerate(copy.graph):
+    """Gives nodes names of their own, which ONNX does not ask for, in place."""
+    taken: set[str] = set()
+    for i, node in enumerate(model.graph):
         if not node.name or node.name in taken:
             node.name = f"{node.name or node.op_type}.{i}"
         taken.add(node.name)
-    return copy
+    return model
 
 
 def student_of(model: ir.Model, teacher: ir.Model, features: bool = False, seed: int = 0) -> Student:
