@@ -23,14 +23,14 @@ from edgec.ops.layout import ONNX_LAYOUT, Transpose
 from edgec.ops.pointwise import Region, find_regions
 from edgec.ops.unary import lower_table
 from edgec.ops.weights import INT4_MAX, INT4_MIN
-from edgec.ops.wide import rescale_attributes
+from edgec.ops.wide import WIDE_OPERATORS, rescale_attributes
 
 NAME_LENGTH = 40
 """Longest name of a tensor or operator, before a number that makes it unique."""
 
 
-WIDE = ("Conv", "Gemm", "MatMul", "Add", "Sub", "AveragePool", "GlobalAveragePool", "ReduceMean", QUANTIZE, DEQUANTIZE)
-"""ONNX operators that read and give activations of 16 bits; those that move no byte (ONNX_LAYOUT) pass them on."""
+WIDE = (*WIDE_OPERATORS, QUANTIZE, DEQUANTIZE)
+"""What takes activations of 16 bits; operators that move no byte (ONNX_LAYOUT) pass them on."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Lowering:
         if view.tensor.dtype == "int32":
             raise self._refuse_indices(node, view.tensor.name)
         if view.tensor.dtype == "int16" and node.op_type not in WIDE:
-            raise self.refuse(node, f"{node.op_type} of 16 bits is not supported", f"{view.tensor.name} is int16, which {', '.join(WIDE[:8])} take", "quantize what it reads to 8 bits: QuantizeLinear and DequantizeLinear behind the 16-bit pair")
+            raise self.refuse(node, f"{node.op_type} of 16 bits is not supported", f"{view.tensor.name} is int16, which {', '.join(WIDE_OPERATORS)} take", "quantize what it reads to 8 bits: QuantizeLinear and DequantizeLinear behind the 16-bit pair")
 
     def _refuse_indices(self, node: ir.Node, name: str | None) -> ModelError:
         fix = f'compile with outputs=["{name}"] (--cut-output {name}), and do what follows in the application'
@@ -259,7 +259,7 @@ class Lowering:
             raise self.refuse(node, "the output is quantized in two ways", f"scale, zero_point and bits: {sorted(parameters)}", "use one QuantizeLinear for a tensor")
         scale, zero_point, bits = parameters.pop()
         if bits == 16 and node.op_type not in WIDE:
-            raise self.refuse(node, f"{node.op_type} to 16 bits is not supported", f"its QuantizeLinear gives int16, which {', '.join(WIDE[:8])} give", "quantize this tensor to 8 bits")
+            raise self.refuse(node, f"{node.op_type} to 16 bits is not supported", f"its QuantizeLinear gives int16, which {', '.join(WIDE_OPERATORS)} give", "quantize this tensor to 8 bits")
         clamp = [int(np.clip(np.rint(b / scale) + zero_point, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)) for b in (low, high)]
         return Result(value.name or node.name, value, dims(value), scale, zero_point, *clamp, bits)
 

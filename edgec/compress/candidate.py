@@ -15,6 +15,7 @@ from edgec.compress.placement import Group, fixed_bounds, place
 from edgec.compress.ranges import NATURAL, Quantization, lattice_range, minmax_range, moved_range, mse_range
 from edgec.compress.report import TensorReport, sqnr_db
 from edgec.compress.splits import FIT, SELECT, Split
+from edgec.compress.wide import widened
 from edgec.graph.edit import is_op
 
 Progress = Callable[[str, float], None]
@@ -24,11 +25,13 @@ Moves = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class RangeOptions:
-    """rule: "minmax" or "mse"; lattice: exact parameters for inputs on a grid; moves: on top of that, see output_ranges."""
+    """rule: "minmax" or "mse"; lattice: exact parameters for inputs on a grid; moves: on top of that, see output_ranges;
+    wide: groups of 16 bits, by the name of their first value."""
 
     rule: str = "mse"
     lattice: bool = True
     moves: Moves = field(default_factory=dict)
+    wide: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class Candidate:
         for group in self.placement.all_groups():
             histogram = self.found.histogram(group.observed, self.parts if everything else (FIT,))
             chosen, rule = self._range(group, histogram, options)
+            if group.members[0].name in options.wide:
+                chosen, rule = widened(chosen, histogram.low, histogram.high), "16 bits"
             ranges.parameters.update((value, chosen) for value in group.members)
             ranges.rules[group] = rule
         return ranges

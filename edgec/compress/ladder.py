@@ -16,6 +16,10 @@ from edgec.compress.output_ranges import OutputRanges
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import is_depthwise
+from edgec.compress.wide import asked_for, can_be_wide
+
+WORTH_DB = 0.1
+"""What a tensor of 16 bits must gain at the outputs."""
 
 STRONGER = 1.4
 """Factor on the exponent of equalization for dense layers, tried after the given one."""
@@ -106,6 +110,10 @@ class Ladder:
             yield "stronger equalization", self._equalized(min(dense * STRONGER, 1.0), depthwise)
         if o.output_ranges and o.ranges != "minmax":
             yield "ranges by output error", self._by_output_error
+        if o.activation_bits != 8:
+            yield "16-bit activations asked for", self._asked_for
+        if o.wide_tensors:
+            yield "16-bit activations", self._widest_gain
 
     def _least_squares_ranges(self, best: Choice) -> Choice:
         """Of activations, and of weights."""
@@ -120,6 +128,25 @@ class Ladder:
             return replace(best, candidate=Candidate(model, self.split, self.probes, self.progress))
 
         return attempt
+
+    def _asked_for(self, best: Choice) -> Choice:
+        wide = asked_for(self.options.activation_bits, best.candidate.placement)
+        return replace(best, ranges=replace(best.ranges, wide=wide))
+
+    def _widest_gain(self, best: Choice) -> Choice | None:
+        """The tensors that gain most by 16 bits, each tried alone, added one after another while the next one helps."""
+        placement, base = best.candidate.placement, best.judge().sqnr_db
+        with_wide = lambda names: replace(best, ranges=replace(best.ranges, wide=best.ranges.wide | names))  # noqa: E731
+        able = [g.members[0].name for g in placement.all_groups() if can_be_wide(g, placement) and g.members[0].name not in best.ranges.wide]
+        gains = {name: with_wide(frozenset([name])).judge().sqnr_db - base for name in able}
+        chosen, figure = frozenset(), base
+        for name in sorted(able, key=lambda n: -gains[n])[: 2 * self.options.wide_tensors]:
+            if len(chosen) == self.options.wide_tensors or gains[name] < WORTH_DB:
+                break
+            tried = with_wide(chosen | {name}).judge().sqnr_db
+            if tried > figure + WORTH_DB:
+                chosen, figure = chosen | {name}, tried
+        return with_wide(chosen) if chosen else None
 
     def _by_output_error(self, best: Choice) -> Choice | None:
         c = best.candidate

@@ -29,6 +29,7 @@ from edgec.compress.weights import (
     round_nearest,
     smallest_scales,
 )
+from edgec.compress.wide import reads_wide
 from edgec.graph.channel_affine import weights_and_bias
 from edgec.graph.edit import constant, is_op, sole_consumer
 
@@ -74,6 +75,9 @@ def layer_name(node: ir.Node) -> str:
 def fake_quantize(x: np.ndarray, parameters: Quantization) -> np.ndarray:
     """float32 x through QuantizeLinear and DequantizeLinear."""
     x = np.ascontiguousarray(x, np.float32)
+    if parameters.bits == 16:
+        scale = np.float32(parameters.scale)
+        return np.clip(np.rint(x / scale), -32768, 32767).astype(np.float32) * scale
     out = np.empty_like(x)
     _hotloops.fake_quantize(x.reshape(-1), out.reshape(-1), parameters.scale, parameters.zero_point)
     return out
@@ -121,7 +125,7 @@ class LayerwiseQuantizer:
                     result.instead[node] = self._solve(node, outputs[0], exact, rounded, parameters, instead, fit)[0]
             else:
                 outputs = self.run(node, exact)
-                approximations = self.run(node, rounded)
+                approximations = self.run(node, self._as_read(node, rounded, parameters))
             for value, a, b in zip(node.outputs, outputs, approximations, strict=True):
                 exact[value], rounded[value] = a, self._round(value, b, parameters)
                 if value in keep:
@@ -135,6 +139,13 @@ class LayerwiseQuantizer:
 
     def _round(self, value: ir.Value, x: np.ndarray, parameters: Mapping[ir.Value, Quantization]) -> np.ndarray:
         return fake_quantize(x, parameters[value]) if value in self.placement.groups else x
+
+    def _as_read(self, node: ir.Node, rounded: Mapping[ir.Value, np.ndarray], parameters: Mapping[ir.Value, Quantization]):
+        """rounded, with values of 16 bits rounded to 8 where node knows only those."""
+        wide = [v for v in node.inputs if v in parameters and parameters[v].bits == 16]
+        if not wide or reads_wide(node, self.placement):
+            return rounded
+        return {**rounded, **{v: fake_quantize(rounded[v], parameters[v].narrow) for v in wide}}
 
     def run(self, node: ir.Node, arrays: Mapping[ir.Value, np.ndarray], constants: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
         """All outputs of node, one sample after another, stacked."""

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgec.compress.placement import Placement
 from edgec.compress.ranges import Quantization, from_bounds
 from edgec.compress.weights import LayerWeights, bias_scale
+from edgec.compress.wide import reads_wide
 from edgec.graph.edit import add_constant, constant, drop_if_unused, is_op
 
 OPERANDS = ("Add", "Sub", "Mul", "Div", "Concat", "PRelu", "MatMul", "Gemm", "Min", "Max", "Pow")
@@ -29,37 +30,45 @@ def insert_qdq(
     Graph inputs and outputs keep their names, shapes and float type.
     """
     graph = model.graph
-    if any(layer.bits == 4 for layer in weights.values()):
+    if any(layer.bits == 4 for layer in weights.values()) or any(q.bits == 16 for q in parameters.values()):
         _raise_opset(model)
     for node, layer in weights.items():
         _weights(graph, node, layer, parameters[node.inputs[0]])
     for node in list(graph):
         if node not in weights and is_op(node, *OPERANDS):
             _operands(graph, node)
-    pairs = {}
+    pairs, narrow = {}, {}
     for group in placement.all_groups():
         q = parameters[group.members[0]]
         name = group.members[0].name
         scale = add_constant(graph, f"{name}.scale", np.float32(q.scale).reshape(()))
-        pairs[group] = (scale, add_constant(graph, f"{name}.zero_point", np.int8(q.zero_point).reshape(())))
+        pairs[group] = (scale, add_constant(graph, f"{name}.zero_point", np.array(q.zero_point, f"int{q.bits}")))
+        if q.narrow is not None:
+            narrow_scale = add_constant(graph, f"{name}.narrow_scale", np.float32(q.narrow.scale).reshape(()))
+            narrow[group] = (narrow_scale, add_constant(graph, f"{name}.narrow_zero_point", np.int8(q.narrow.zero_point).reshape(())))
+    wide_readers = {n for n in graph if reads_wide(n, placement)} if narrow else set()
     for value, group in placement.groups.items():
-        _around(graph, value, *pairs[group])
+        real = _around(graph, value, *pairs[group], f"{value.name}")
+        others = [(n, i) for n, i in real.uses() if n not in wide_readers] if group in narrow else []
+        if others:
+            _around(graph, real, *narrow[group], f"{value.name}.narrow", others)
 
 
 def _raise_opset(model: ir.Model) -> None:
-    """At least the opset and IR version that INT4 came with. The operators edgec keeps mean in it what they mean since opset 18:
+    """At least the opset and IR version that INT4 and INT16 came with. The operators edgec keeps mean in it what they mean since opset 18:
     later versions of them take more types."""
     model.opset_imports[""] = max(model.opset_imports.get("", 0), INT4_OPSET)
     model.ir_version = max(model.ir_version or 0, INT4_IR)
 
 
-def _around(graph: ir.Graph, value: ir.Value, scale: ir.Value, zero_point: ir.Value) -> None:
-    uses, name, is_output = list(value.uses()), value.name, value.is_graph_output()
+def _around(graph: ir.Graph, value: ir.Value, scale: ir.Value, zero_point: ir.Value, name: str, readers=None) -> ir.Value:
+    """Puts the pair between value and its readers (all where None, and the graph output); returns the dequantized value."""
+    uses, is_output = list(value.uses()) if readers is None else readers, value.is_graph_output() and readers is None
     quantize = ir.node("QuantizeLinear", [value, scale, zero_point], name=f"{name}.quantize")
     dequantize = ir.node("DequantizeLinear", [quantize.outputs[0], scale, zero_point], name=f"{name}.dequantize")
     q, real = quantize.outputs[0], dequantize.outputs[0]
     q.shape = real.shape = value.shape
-    q.type, real.type = ir.TensorType(ir.DataType.INT8), ir.TensorType(ir.DataType.FLOAT)
+    q.type, real.type = ir.TensorType(zero_point.const_value.dtype), ir.TensorType(ir.DataType.FLOAT)
     q.name, real.name = f"{name}.quantized", f"{name}.dequantized"
     producer = value.producer()
     if producer is None:
@@ -74,6 +83,7 @@ def _around(graph: ir.Graph, value: ir.Value, scale: ir.Value, zero_point: ir.Va
         value.name, real.name = f"{name}.float", name
     elif is_output:
         raise ValueError(f"graph output {name!r} is a graph input")
+    return real
 
 
 def _weights(graph: ir.Graph, node: ir.Node, layer: LayerWeights, x: Quantization) -> None:

@@ -19,6 +19,7 @@ from edgec.compress.qdq import insert_qdq
 from edgec.compress.report import QuantizationReport
 from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import check_weight_bits, layer_bits, weight_bytes
+from edgec.compress.wide import check_activation_bits
 from edgec.data import SYNTHETIC, Samples, synthetic
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
@@ -38,6 +39,8 @@ class Options:
     form, such as transposed convolutions, stay at 8 unless named.
     weight_bytes: instead of weight_bits, the most that weights, biases and multipliers of all layers may take, as
     `compress.weight_bytes` counts them: which layers get 4 bits is then chosen by what that costs (`mixed_precision`).
+    activation_bits: 16 for every tensor that can have 16 bits, or tensor name → 8 or 16;
+    wide_tensors: a rung that gives 16 bits to at most so many tensors, those that gain most.
     """
 
     ranges: str = "mse"
@@ -49,6 +52,8 @@ class Options:
     output_ranges: bool = True
     weight_bits: int | Mapping[str, int] = 8
     weight_bytes: int | None = None
+    activation_bits: int | Mapping[str, int] = 8
+    wide_tensors: int = 0
 
     def __post_init__(self) -> None:
         for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):
@@ -56,6 +61,7 @@ class Options:
                 why = f"known are {', '.join(known)}"
                 raise UsageError(f"unknown {name} {value!r}", where=f"quantize options, {name}", why=why, fix=f"use {known[0]!r}")
         check_weight_bits(self.weight_bits)
+        check_activation_bits(self.activation_bits)
         if self.weight_bytes is not None and self.weight_bits != 8:
             why = "weight_bits fixes what weight_bytes lets edgec choose"
             raise UsageError("both weight_bits and weight_bytes are given", where="quantize options", why=why, fix="give one of them")

@@ -29,18 +29,23 @@ GRID = 0.93
 
 @dataclass(frozen=True)
 class Quantization:
-    """real = scale · (q − zero_point), q int8. scale is exactly a float32."""
+    """real = scale · (q − zero_point), q int8 (int16 for bits 16). scale is exactly a float32.
+
+    narrow: of an int16 value, the int8 parameters for readers that know 8 bits only.
+    """
 
     scale: float
     zero_point: int
+    bits: int = 8
+    narrow: Quantization | None = None
 
     @property
     def low(self) -> float:
-        return (-128 - self.zero_point) * self.scale
+        return (-(2 ** (self.bits - 1)) - self.zero_point) * self.scale
 
     @property
     def high(self) -> float:
-        return (127 - self.zero_point) * self.scale
+        return (2 ** (self.bits - 1) - 1 - self.zero_point) * self.scale
 
 
 SOFTMAX = Quantization(1.0 / 256, -128)

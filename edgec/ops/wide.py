@@ -17,6 +17,9 @@ from edgec.ops.base import Operator, bounds_of_dot, single
 from edgec.ops.conv import GEOMETRY, check_window, exact_matmul, patches
 from edgec.ops.pooling import WINDOW, check_pool_window, window_counts, window_sums
 
+WIDE_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Sub", "AveragePool", "GlobalAveragePool", "ReduceMean")
+"""ONNX operators that read and give activations of 16 bits."""
+
 EPILOGUE = ("in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "narrow", "shift", "in_bits", "out_bits")
 INT32_BITS = 32
 WEIGHT_MAX = 127

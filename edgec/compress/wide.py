@@ -1,0 +1,82 @@
+"""Activations of 16 bits: which may have them, who can read them, and their scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from edgec.compress.placement import Group, Placement
+from edgec.compress.ranges import Quantization
+from edgec.errors import UsageError
+from edgec.graph.edit import integer, is_op, shape_of
+from edgec.ops.wide import WIDE_OPERATORS
+
+MOVES_NOTHING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+MARGIN = 1.25
+"""How much further than calibration saw an int16 range reaches: its steps are fine enough for that to cost nothing."""
+
+
+def reads_wide(node: ir.Node, placement: Placement) -> bool:
+    """Whether node takes an int16 activation as it is; others get it rounded to 8 bits."""
+    if is_op(node, *MOVES_NOTHING):
+        return True
+    if not is_op(node, *WIDE_OPERATORS):
+        return False
+    if is_op(node, "Add", "Sub"):
+        shapes = {shape_of(v) for v in node.inputs}
+        return all(v in placement.groups for v in node.inputs) and len(shapes) == 1
+    return integer(node, "ceil_mode", 0) == 0
+
+
+def can_be_wide(group: Group, placement: Placement) -> bool:
+    """Whether operators that give int16 make all values of the group."""
+    return all(_maker_is_wide(v, placement) for v in group.members) and any(not is_op(v.producer(), *MOVES_NOTHING) for v in group.members)
+
+
+def _maker_is_wide(value: ir.Value, placement: Placement) -> bool:
+    producer = value.producer()
+    if is_op(producer, "Relu", "Clip") and producer.inputs[0] in placement.fused:
+        producer = producer.inputs[0].producer()
+    return producer is not None and reads_wide(producer, placement)
+
+
+def widened(q: Quantization, low: float, high: float) -> Quantization:
+    """The int16 parameters of values that calibration saw in [low, high]; q stays for readers that know 8 bits only."""
+    reach = max(abs(low), abs(high)) * MARGIN
+    scale = reach / 32767 if reach > 0 else q.scale
+    return Quantization(float(np.float32(scale)), 0, 16, q)
+
+
+
+def check_activation_bits(bits: int | Mapping[str, int]) -> None:
+    """Raises UsageError where a number of bits is neither 8 nor 16."""
+    wrong = [b for b in (bits.values() if isinstance(bits, Mapping) else [bits]) if b not in (8, 16)]
+    if wrong:
+        raise UsageError(f"activations of {wrong[0]!r} bits", where="quantize options, activation_bits", why="they have 8 or 16", fix="use 8 or 16")
+
+
+def asked_for(bits: int | Mapping[str, int], placement: Placement) -> frozenset[str]:
+    """Names of the groups that are to have 16 bits, by the name of their first value.
+
+    Raises:
+        UsageError: a tensor that is not there, or that an operator without a 16-bit form makes.
+    """
+    names = {g.members[0].name: g for g in placement.all_groups()}
+    able = {name for name, g in names.items() if can_be_wide(g, placement)}
+    if not isinstance(bits, Mapping):
+        return frozenset(able if bits == 16 else ())
+    known = {v.name: name for name, g in names.items() for v in g.members}
+    for tensor, b in bits.items():
+        if tensor not in known:
+            raise UsageError(
+                f"no tensor {tensor!r}", where="quantize options, activation_bits", why=f"quantized tensors are {', '.join(sorted(known)[:12])} …",
+                fix="name one of them, as the report does",
+            )  # fmt: skip
+        if b == 16 and known[tensor] not in able:
+            raise UsageError(
+                f"{tensor!r} cannot have 16 bits", where="quantize options, activation_bits",
+                why=f"{', '.join(WIDE_OPERATORS)} give them, and it comes from elsewhere, or shares its scale with what does", fix="leave it at 8",
+            )  # fmt: skip
+    return frozenset(known[t] for t, b in bits.items() if b == 16)
