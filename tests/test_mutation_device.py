@@ -124,7 +124,7 @@ def examples(isa: str, family: str):
     program = joined([v.program for v in parts] + cases)
     rng = np.random.default_rng(9)
     inputs = {k: x for v in parts for k, x in v.inputs.items()}
-    inputs |= {p.tensor: rng.integers(-128, 128, c.tensors[p.tensor].shape).astype(np.int8) for c in cases for p in c.inputs}
+    inputs |= {p.tensor: rng.integers(-128, 128, c.tensors[p.tensor].nbytes).astype(np.int8) for c in cases for p in c.inputs}
     wanted = {v.program.outputs[0].tensor: v.expected for v in parts}
     for case in cases:
         wanted |= {k: y.reshape(-1) for k, y in interp.run(case, {p.tensor: inputs[p.tensor] for p in case.inputs}).items()}

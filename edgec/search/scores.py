@@ -19,12 +19,10 @@ class FloatModel:
     """The float model behind the `run` of an Artifact, so that one evaluation serves both."""
 
     def __init__(self, model: bytes) -> None:
-        import onnx
-        import onnx_ir as ir
-
+        from edgec import importer
         from edgec.compress.float_run import ModelRunner
 
-        loaded = ir.from_proto(onnx.load_from_string(model))
+        loaded = importer.import_model(model)
         self.shapes = {v.name: tuple(v.shape.numpy()) for v in loaded.graph.inputs}
         self.outputs = [v.name for v in loaded.graph.outputs]
         self.runner = ModelRunner(loaded)
