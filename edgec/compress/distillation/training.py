@@ -116,11 +116,11 @@ class Training:
 
     def _loop(self, started: float, beside: ThreadPoolExecutor) -> None:
         saved = time.monotonic()
-        ahead = beside.submit(self._rows, self.step)
+        ahead = beside.submit(self._labelled, self.step, torch.get_num_threads())
         while (fraction := self.budget.fraction(self.step, self.elapsed)) < 1.0:
-            rows = ahead.result()
-            ahead = beside.submit(self._rows, self.step + 1)
-            self._one(rows, fraction)
+            inputs, wanted = ahead.result()
+            ahead = beside.submit(self._labelled, self.step + 1, torch.get_num_threads())
+            self._one(inputs, wanted, fraction)
             self.elapsed = time.monotonic() - started
             after = self.budget.fraction(self.step, self.elapsed)
             if int(after * CURVE_POINTS) > self._noted:
@@ -141,14 +141,15 @@ class Training:
         assert self.path is not None
         checkpoints.save(self.path, self._state())
 
-    def loss(self, rows: Mapping[str, np.ndarray]) -> Tensor:
-        """In the precision of training steps."""
-        inputs = tensors(rows)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            with torch.no_grad():
-                wanted = self.teacher(inputs, self.objective.teacher_values)
-            values = self.student.values(inputs, self.objective.student_values)
-        return self.objective({name: v.float() for name, v in wanted.items()}, {name: v.float() for name, v in values.items()})
+    def _labelled(self, step: int, threads: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The batch of that step and the teacher's values for it. Runs beside the step before, on a core of its own."""
+        torch.set_num_threads(threads)
+        inputs = tensors(self._rows(step))
+        with torch.no_grad(), self._steps_precision():
+            return inputs, {name: v.float() for name, v in self.teacher(inputs, self.objective.teacher_values).items()}
+
+    def _steps_precision(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16)
 
     def _rows(self, step: int) -> dict[str, np.ndarray]:
         """The augmented batch of that step."""
@@ -162,8 +163,10 @@ class Training:
                 raise UsageError("the augmentation changes the shape", where="augment", why=why, fix="give back an array of the batch's shape, [samples, *shape of one sample]")
         return result
 
-    def _one(self, rows: Mapping[str, np.ndarray], fraction: float) -> None:
-        loss = self.loss(rows)
+    def _one(self, inputs: Mapping[str, Tensor], wanted: Mapping[str, Tensor], fraction: float) -> None:
+        with self._steps_precision():
+            values = self.student.values(inputs, self.objective.student_values)
+        loss = self.objective(wanted, {name: v.float() for name, v in values.items()})
         if not torch.isfinite(loss):
             why = f"the loss is {float(loss.detach())} at step {self.step}, learning rate {self.learning_rate:g}"
             raise UsageError("training diverged", where="distill", why=why, fix="give a smaller learning_rate: a third of it")
