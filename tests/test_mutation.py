@@ -130,7 +130,7 @@ LISTED = [
     Mutant("wide", "wide/wide_ref.c", "(int64_t)(uint32_t)p->offset_low", "(int64_t)p->offset_low"),
     Mutant("wide", "wide/wide_ref.c", "value > high ? high : (int32_t)value", "(int32_t)value"),
     Mutant("wide", "wide/wide_ref.c", "i) - p->in_zero_point;", "i);"),
-    Mutant("wide", "wide/wide_ref.c", ": ((const int16_t *)(const void *)x)[index]", ": x[index]"),
+    Mutant("wide", "wide/wide_ref.c", "pair[1] << 8", "pair[1] << 7"),
 ]
 
 

@@ -28,7 +28,7 @@ static edgec_status verify_header(const uint8_t *artifact, size_t artifact_bytes
   if (artifact[0] != 'E' || artifact[1] != 'D' || artifact[2] != 'G' || artifact[3] != 'C') {
     return EDGEC_ERROR_MAGIC;
   }
-  if (edgec_load_le16(artifact + 4) != (uint32_t)EDGEC_FORMAT_VERSION || edgec_load_le16(artifact + 6) != 0u) {
+  if (edgec_load_le16(artifact + 4) != (uint32_t)EDGEC_FORMAT_VERSION || edgec_load_le16(artifact + 6) != (uint32_t)EDGEC_FORMAT_MINOR) {
     return EDGEC_ERROR_VERSION;
   }
   const uint32_t total = edgec_load_le32(artifact + EDGEC_HEADER_TOTAL);

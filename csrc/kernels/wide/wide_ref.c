@@ -1,4 +1,5 @@
-/* Operators with activations of 16 bits, the reference. int16 tensors begin at multiples of 4: the plan sees to that. */
+/* Operators with activations of 16 bits, the reference. Values are read and written byte by byte: an altered artifact may put a
+ * tensor at any address. */
 #include "../fixed.h"
 #include "wide.h"
 
@@ -8,14 +9,19 @@ void edgec_s16_add__ref(const void *params, const edgec_operands *operands);
 void edgec_s16_rescale__ref(const void *params, const edgec_operands *operands);
 
 static int32_t value_at(const int8_t *x, int32_t bits, int32_t index) {
-  return bits == 8 ? x[index] : ((const int16_t *)(const void *)x)[index];
+  if (bits == 8) {
+    return x[index];
+  }
+  const uint8_t *const pair = (const uint8_t *)x + 2 * index;
+  return (int16_t)(uint16_t)(pair[0] | pair[1] << 8);
 }
 
 static void store(int8_t *y, int32_t bits, int32_t index, int32_t value) {
   if (bits == 8) {
     y[index] = (int8_t)value;
   } else {
-    ((int16_t *)(void *)y)[index] = (int16_t)value;
+    y[2 * index] = (int8_t)(value & 0xff);
+    y[2 * index + 1] = (int8_t)(value >> 8);
   }
 }
 
