@@ -25,9 +25,9 @@ def table() -> str:
     """One part an opcode: code, arity, parameter fields in order, constants, reference kernel."""
     parts = []
     for code, operator in sorted(BY_CODE.items()):
-        narrow = " or int4" if "weight_bits" in operator.fields else ""
-        named = [f"`{role}` {dtype}" for role, dtype in zip(operator.roles, operator.role_dtypes, strict=True)]
-        constants = ", ".join(f"{c}{narrow}" if c.startswith("`weights`") else c for c in named) or "none"
+        narrow = {"weights": " or int4", "bias": " or int16"} if "weight_bits" in operator.fields else {}
+        named = [f"`{role}` {dtype}{narrow.get(role, '')}" for role, dtype in zip(operator.roles, operator.role_dtypes, strict=True)]
+        constants = ", ".join(named) or "none"
         references = [k for k in all_kernels() if k.opcode == operator.opcode and k.isa == "ref"]
         lines = [
             f"#### {code} · `{operator.opcode}`\n",

@@ -16,12 +16,13 @@ import edgec
 from edgec import targets
 from edgec.compress.qdq import insert_qdq
 from edgec.emit import artifact
-from edgec.emit.kernels import select
+from edgec.emit.kernels import all_kernels, select
 from edgec.errors import EdgecError, ModelError, ProgramError
 from edgec.ir import interp, text
 from edgec.ir.core import Program
 from edgec.ir.verify import verify
 from edgec.ops import OPERATORS
+from edgec.ops.dense import dense_case
 from edgec.ops.weights import pack_nibbles, unpack_nibbles
 from edgec.plan import make_plan
 from tests.models import compiled, network
@@ -62,13 +63,19 @@ def test_text_form():
     assert text.to_text(text.parse(printed)) == printed
 
 
-def _changed(program: Program, *, attrs=None, weights=None, dtype=None, bias=None) -> Program:
+def _changed(program: Program, *, attrs=None, weights=None, dtype=None, bias=None, bias_dtype=None) -> Program:
     (op,) = program.ops
     constants = dict(program.constants)
     w, b, _ = (constants[c] for c in op.constants)
     constants[w.name] = replace(w, data=w.data if weights is None else weights, dtype=dtype or w.dtype)
-    constants[b.name] = replace(b, data=b.data if bias is None else bias)
+    constants[b.name] = replace(b, data=b.data if bias is None else bias, dtype=bias_dtype or b.dtype)
     return replace(program, ops=(replace(op, attrs=dict(op.attrs) | (attrs or {})),), constants=constants)
+
+
+def _deep(features: int) -> Program:
+    """A dense layer of weights −8, without biases."""
+    program = dense_case(OPERATORS["dense"], "deep", 1, features, 1, seed=1, bits=4)
+    return _changed(program, weights=np.full((1, features), -8), bias=np.zeros(1))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +85,8 @@ def _changed(program: Program, *, attrs=None, weights=None, dtype=None, bias=Non
         (lambda p: _changed(p, dtype="int8"), "constants of"),
         (lambda p: _changed(p, attrs={"weight_bits": 5}), "constants of"),
         (lambda p: _changed(p, weights=np.full_like(p.values(p.ops[0])[0], 8)), "outside int4"),
-        (lambda p: _changed(p, bias=np.full_like(p.values(p.ops[0])[1], 2**27)), "beyond int28"),
+        (lambda p: _changed(p, bias_dtype="int32"), "constants of"),
+        (lambda p: _deep(2**17), "beyond int28"),
     ],
 )
 def test_verifier(change, why):
@@ -87,10 +95,36 @@ def test_verifier(change, why):
         verify(change(CASES[0]))
 
 
+def test_as_many_taps_as_the_headroom_allows():
+    verify(_deep(2**17 - 1))
+
+
+@pytest.mark.parametrize("kernel", [k for k in all_kernels() if "_s8w4_" in k.symbol], ids=lambda k: k.symbol)
+def test_device_packings_hold_biases_of_16_bits(kernel):
+    """Both ends of int16 come back, what lies outside is refused: no program could hold it."""
+    program = next(p for p in CASES if OPERATORS[p.ops[0].opcode].applies(p.ops[0], kernel.symbol))
+    (op,) = program.ops
+    w, _, multiplier = program.values(op)
+    packing = OPERATORS[op.opcode].packings[kernel.packing]
+
+    def unpacked(values: np.ndarray) -> np.ndarray:
+        stored = [np.ascontiguousarray(v).reshape(-1).view(np.int8) for v in packing.pack(op, [w, values, multiplier])]
+        found = packing.unpack(op, stored)[1]
+        return found.view(np.int16) if found.dtype == np.int8 else found
+
+    ends = np.resize(np.array([2**15 - 1, -(2**15)], np.int16), multiplier.size)
+    np.testing.assert_array_equal(unpacked(ends), ends)
+    assert unpacked(ends).dtype == np.int16
+    if kernel.packing != "n1":
+        for beyond in (2**15, -(2**15) - 1):
+            with pytest.raises(ValueError, match="outside int16"):
+                unpacked(np.full(multiplier.size, beyond, np.int32))
+
+
 def test_the_arithmetic_is_that_of_8_bits():
     for program in CASES:
         x = {t: np.random.default_rng(1).integers(-128, 128, program.tensors[t].shape).astype(np.int8) for t in program.ops[0].inputs}
-        wide = _changed(program, attrs={"weight_bits": 8}, dtype="int8")
+        wide = _changed(program, attrs={"weight_bits": 8}, dtype="int8", bias_dtype="int32")
         verify(wide)
         for a, b in zip(interp.run(program, x).values(), interp.run(wide, x).values(), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -206,6 +240,15 @@ def test_a_bias_beyond_the_headroom_is_stored_in_8_bits():
     agrees(model, 8)
 
 
+@pytest.mark.parametrize(("steps", "bits"), [(32767, 4), (32768, 8), (-32768, 4), (-32769, 8)])
+def test_a_folded_bias_beyond_int16_is_stored_in_8_bits(steps, bits):
+    """The input's zero_point is −7: what counts is the bias with 7·Σw, here of one channel."""
+    bias = np.zeros(6)
+    bias[2] = steps - 7 * CONV[2].sum()
+    model = qdq("Conv", (1, 5, 8, 7), int4(CONV), np.full(6, 2.0**-6), int4(np.zeros(6)), bias=bias * 0.05 * 2.0**-6, pads=[1, 1, 1, 1])
+    agrees(model, bits)
+
+
 # --- ours -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +266,7 @@ def test_saved_models_load_in_onnxruntime(tmp_path, monkeypatch):
     net = network("digits")
     path = tmp_path / "digits.onnx"
     made = edgec.compile(net.path, "generic-c", calibration=net.calibration[:16], save_qdq=path)
-    assert {c.dtype for c in made.program.constants.values()} == {"int4", "int32"}
+    assert {c.dtype for c in made.program.constants.values()} == {"int4", "int16", "int32"}
     saved = ir.load(path)
     assert saved.opset_imports[""] >= 21
     onnx.checker.check_model(onnx.load(path), full_check=True)
@@ -238,5 +281,5 @@ def test_saved_models_load_in_onnxruntime(tmp_path, monkeypatch):
 
 def test_files_are_half_as_large():
     wide, narrow = compiled("digits", "generic-c"), compiled("digits_int4", "generic-c")
-    saved = sum(wide.program.constants[op.constants[0]].nbytes - narrow.program.constants[op.constants[0]].nbytes for op in wide.program.ops if "weight_bits" in op.attrs)
+    saved = sum(wide.program.constants[c].nbytes - narrow.program.constants[c].nbytes for op in wide.program.ops if "weight_bits" in op.attrs for c in op.constants)
     assert wide.report()["weights_bytes"] - narrow.report()["weights_bytes"] >= saved - 16 * len(wide.program.ops)

@@ -68,6 +68,8 @@ LISTED = [
     Mutant("conv", "conv/conv_nibbles_ref.h", "ix < p->in_w;", "ix < p->in_w - 1;"),
     Mutant("conv", "conv/conv_nibbles_ref.h", "iy >= 0 &&", "iy > 0 &&"),
     Mutant("conv", "conv/conv_nibbles_ref.h", "ky * row_taps, acc", "ky * row_taps + 1, acc"),
+    *(Mutant("conv", "conv/conv_nibbles_ref.h", "const int16_t *const bias", "const uint16_t *const bias", i, 2) for i in (0, 1)),
+    Mutant("dense", "dense/dense_ref.c", "const int16_t *const bias", "const uint16_t *const bias"),
     *(Mutant(f, "nibbles.h", "(uint32_t)byte << 28) >> 28", "(uint32_t)byte << 27) >> 27") for f in ("conv", "dense")),
     *(Mutant(f, "nibbles.h", "(int32_t)byte >> 4", "(int32_t)(uint8_t)byte >> 4") for f in ("conv", "dense")),
     Mutant("conv", "nibbles.h", "index % 2 != 0 ?", "index % 2 == 0 ?"),

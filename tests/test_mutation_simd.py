@@ -55,7 +55,7 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
         "nibbles.h": [("nibbles", r"(?<=<< )28", "27"), ("nibbles", r"(?<=byte >> )4", "3")],
         "conv/gemm_nibbles_dsp.h": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"6 \* groups", "{0} + 1")],
         "conv/conv_dsp.c": [("padding", r"\bix >= 0\b", "ix > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1")],
-        "conv/depthwise_any_dsp.h": [("padding", r"\bix < p->in_w\b", "ix < p->in_w - 1"), ("padding", r"\biy >= 0\b", "iy > 0")],
+        "conv/depthwise_any_dsp.h": [("padding", r"\bix < p->in_w\b", "ix < p->in_w - 1"), ("padding", r"\biy >= 0\b", "iy > 0"), ("nibbles", r"from\[c\]", "(uint16_t){0}")],
         "conv/depthwise_dsp.h": [("padding", r"\bix == -1\b", "ix == 0"), ("padding", r"p->in_h - next - top", "{0} - 1"), ("nibbles", r"(?<=from\[0\] << )28", "27"), ("nibbles", r"(?<=>> 4\) << )shift", "{0} + 1")],
     },
     ("dsp", "dense"): {"dsp.h": [*SMMLAR, *NIBBLES], "dense/dense_dsp.c": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3")]},

@@ -104,17 +104,17 @@ void Model::read_records(const edgec_model &model) {
       r.constant[k] = model.weights + edgec_load_le32(pair);
       r.constant_bytes[k] = edgec_load_le32(pair + 4);
     }
-    widen_weights(r);
+    widen_constants(r);
     records.push_back(r);
     at = edgec_record_end(&raw);
   }
 }
 
-// Rows of `count` weights of 4 bits, each beginning at a byte, as int8 without gaps.
-const int8_t *Model::widened(const Record &r, int32_t count) {
+// Rows of `count` weights of 4 bits, each beginning at a byte, as int8 without gaps; their `channels` biases of int16 as int32.
+void Model::widen(Record &r, int32_t count, int32_t channels) {
   const size_t row_bytes = static_cast<size_t>(count + 1) / 2;
   const size_t rows = r.constant_bytes[0] / row_bytes;
-  std::vector<int8_t> &wide = widened_.emplace_back(rows * static_cast<size_t>(count));
+  std::vector<int8_t> &wide = wide_weights_.emplace_back(rows * static_cast<size_t>(count));
   const int8_t *from = r.bytes(0);
   int8_t *to = wide.data();
   for (size_t row = 0; row < rows; row++, from += row_bytes) {
@@ -122,19 +122,25 @@ const int8_t *Model::widened(const Record &r, int32_t count) {
       *to++ = static_cast<int8_t>(edgec_nibble(from, i));
     }
   }
-  return wide.data();
+  r.weights = wide.data();
+  const auto *const bias = static_cast<const int16_t *>(r.constant[1]);
+  r.bias = wide_biases_.emplace_back(bias, bias + channels).data();
 }
 
-// The planners of the tiers pack weights of 8 bits, whatever the artifact holds; its own kernels keep the artifact's bytes.
-void Model::widen_weights(Record &r) {
+// The planners of the tiers pack weights of 8 bits and biases of 32, whatever the artifact holds; its own kernels keep the
+// artifact's bytes.
+void Model::widen_constants(Record &r) {
   r.weights = r.bytes(0);
+  r.bias = r.words(1);
   if (r.opcode == op_conv2d && r.as<edgec_conv2d_params>().weight_bits == 4) {
     const auto &p = r.as<edgec_conv2d_params>();
-    r.weights = widened(r, p.kernel_h * p.kernel_w * (p.in_c / p.groups));
+    widen(r, p.kernel_h * p.kernel_w * (p.in_c / p.groups), p.out_c);
   } else if (r.opcode == op_depthwise_conv2d && r.as<edgec_depthwise_conv2d_params>().weight_bits == 4) {
-    r.weights = widened(r, r.as<edgec_depthwise_conv2d_params>().out_c);
+    const int32_t channels = r.as<edgec_depthwise_conv2d_params>().out_c;
+    widen(r, channels, channels);
   } else if (r.opcode == op_dense && r.as<edgec_dense_params>().weight_bits == 4) {
-    r.weights = widened(r, r.as<edgec_dense_params>().in_features);
+    const auto &p = r.as<edgec_dense_params>();
+    widen(r, p.in_features, p.out_features);
   }
 }
 

@@ -34,6 +34,7 @@ struct Record {
   const void *constant[EDGEC_MAX_CONSTANTS] = {nullptr};
   uint32_t constant_bytes[EDGEC_MAX_CONSTANTS] = {0};
   const int8_t *weights = nullptr;  // constant 0 as int8 values, where it is weights
+  const int32_t *bias = nullptr;    // constant 1 as int32 values, where it is a bias
   // Filled where the graph was recovered.
   int in_value[EDGEC_MAX_INPUTS] = {-1, -1}, out_value = -1;
 
@@ -70,11 +71,12 @@ class Model {
 
  private:
   void read_records(const edgec_model &model);
-  const int8_t *widened(const Record &record, int32_t count);
-  void widen_weights(Record &record);
+  void widen(Record &record, int32_t count, int32_t channels);
+  void widen_constants(Record &record);
   bool recover_graph();
   std::unique_ptr<uint8_t, void (*)(void *)> artifact_;
-  std::deque<std::vector<int8_t>> widened_;  // weights that the artifact holds in 4 bits
+  std::deque<std::vector<int8_t>> wide_weights_;  // which the artifact holds in 4 bits
+  std::deque<std::vector<int32_t>> wide_biases_;  // of the same layers, there in 16
 };
 
 uint64_t macs_of(const Record &record);

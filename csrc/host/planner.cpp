@@ -534,7 +534,7 @@ class Planner {
     product.run = run;
     product.pair_bytes = in.offset(0, w.stride_w) - in.offset(0, 0);
     product.even = node.out_view.w % 2 == 0;
-    product.bias = r.words(1);
+    product.bias = r.bias;
     product.weight = [&, by_rows](int channel, int segment, int e) -> int {
       const int tap = by_rows ? segment * w.kernel_w + e / in.pitch : segment;
       const int c = by_rows ? e % in.pitch : e;
@@ -588,7 +588,7 @@ class Planner {
           const int tap = taps[static_cast<size_t>(segment)];
           return tap < 0 || e >= depth ? 0 : r.weights[(channel * kernel + tap) * depth + e];
         };
-        std::vector<int32_t> bias(r.words(1), r.words(1) + node.out_view.c);
+        std::vector<int32_t> bias(r.bias, r.bias + node.out_view.c);
         for (int c = 0; c < node.out_view.c; c++) {
           int64_t sum = 0;
           for (size_t t = 0; t < taps.size(); t++) {
@@ -801,7 +801,7 @@ class Planner {
     const bool narrow = is_pool ? is_narrow(&pool_multiplier, 1) : is_narrow(r.words(2), channels);
     const PackedConstants packed = pack_depthwise(
         plan_, tier_, in.pitch, channels, rows_at_once, groups, d.columns, by_taps, weight,
-        [&](int c) { return is_pool ? -taps * node.in_zero_point : r.words(1)[c]; },
+        [&](int c) { return is_pool ? -taps * node.in_zero_point : r.bias[c]; },
         [&](int c) { return is_pool ? pool_multiplier : r.words(2)[c]; }, narrow);
     d.period = depthwise_period(tier_, in.pitch);
     d.weights = packed.weights;

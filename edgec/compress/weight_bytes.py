@@ -13,8 +13,8 @@ from edgec.graph.channel_affine import channels_of
 from edgec.graph.edit import constant, is_op, shape_of
 
 KNOWN = (4, 8)
-CHANNEL_BYTES = 8
-"""An int32 bias and an int32 multiplier for every output channel."""
+CHANNEL_BYTES = {8: 8, 4: 6}
+"""Bits of weights → bytes of an output channel's bias and multiplier: int32 both, or an int16 bias beside weights of 4 bits."""
 
 
 def check_weight_bits(chosen: int | Mapping[str, int]) -> None:
@@ -70,7 +70,7 @@ def layer_bytes(node: ir.Node, bits: int) -> int:
     for n in shape:
         size *= n
     rows = size // channels if is_depthwise(node) else channels
-    return rows * -(-(size // rows) * bits // 8) + CHANNEL_BYTES * channels
+    return rows * -(-(size // rows) * bits // 8) + CHANNEL_BYTES[bits] * channels
 
 
 def is_depthwise(node: ir.Node) -> bool:

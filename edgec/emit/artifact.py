@@ -17,7 +17,7 @@ import numpy as np
 from edgec.emit import cbor
 from edgec.emit.kernels import Kernel, kernel_by_id, packed_constants
 from edgec.errors import ArtifactError, ProgramError
-from edgec.ir.core import DTYPE_BITS, Constant, Op, Port, Program, Tensor
+from edgec.ir.core import DTYPE_BITS, DTYPES, Constant, Op, Port, Program, Tensor
 from edgec.ir.verify import verify
 from edgec.ops import BY_CODE, OPERATORS
 from edgec.plan import ALIGNMENT, Plan, verify_plan
@@ -254,7 +254,7 @@ def _decode(header: Header, sections: dict[int, bytes]) -> Decoded:
         values = operator.packings[kernel.packing].unpack(op, [np.frombuffer(r, np.int8) for r in raw])
         for constant, (_, shape, dtype), value in zip(full, stored, values, strict=True):
             flat = np.ascontiguousarray(value)
-            typed = flat.view(np.int32) if dtype == "int32" and flat.dtype == np.int8 else flat
+            typed = flat.view(DTYPES[dtype]) if flat.dtype == np.int8 else flat
             constants[constant] = Constant(constant, typed.reshape(shape), dtype)
         ops.append(op)
         kernels.append(kernel)

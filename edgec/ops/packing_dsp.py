@@ -11,6 +11,7 @@ import numpy as np
 
 from edgec.ir.core import Op
 from edgec.ops.base import Packing
+from edgec.ops.weights import narrow_bias
 
 Attributes = Mapping[str, int]
 NOTHING = np.zeros(0, np.int8)
@@ -66,7 +67,7 @@ def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarr
     """For each pair of channels its heads, its multipliers, then a word for every four taps: csrc/kernels/conv/gemm_nibbles_dsp.h.
 
     Args:
-        weights: int8 [out, K] in [−8, 7], K a multiple of 4, taps in the order of the kernel; bias, multiplier: int32 [out].
+        weights: int8 [out, K] in [−8, 7], K a multiple of 4, taps in the order of the kernel; bias int16, multiplier int32 [out].
 
     Returns: int32 [stream].
     """
@@ -84,7 +85,7 @@ def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarr
 
 
 def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The inverse of pack_nibble_rows, of raw bytes: int8 [out, depth], int32 [out], int32 [out]."""
+    """The inverse of pack_nibble_rows, of raw bytes: int8 [out, depth], int16 [out], int32 [out]."""
     blocks = np.ascontiguousarray(stream).view("<i4").reshape(-(-out // 2), 4 + depth // 4)
     codes = np.ascontiguousarray(blocks[:, 4:]).view(np.uint8).reshape(-1, depth)
     second = (codes & 15).astype(np.int8) - np.int8(8)
@@ -95,7 +96,7 @@ def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int) -> tuple[np.nda
     b = head_b - 128 * (second[:, 1::2].astype(np.int64) + 8).sum(axis=1)
     a = _wrapped(blocks[:, 0].astype(np.int64) - head_b - 2048 * first[:, 1::2].astype(np.int64).sum(axis=1)) >> 4
     w = np.stack([first, second], axis=1).reshape(-1, depth)[:out]
-    return w, np.stack([a, _wrapped(b)], axis=1).reshape(-1)[:out], blocks[:, 2:4].reshape(-1)[:out].astype(np.int32)
+    return w, narrow_bias(np.stack([a, _wrapped(b)], axis=1).reshape(-1)[:out]), blocks[:, 2:4].reshape(-1)[:out].astype(np.int32)
 
 
 def _runs(a: Attributes) -> tuple[int, int]:
@@ -222,7 +223,7 @@ def _pack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray
 def _unpack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     channels = np.ascontiguousarray(values[0]).view("<i4").reshape(op.attrs["out_c"], 3).astype(np.int64)
     codes = np.concatenate([channels[:, 2:] >> 4 * np.arange(8), channels[:, :1]], axis=1) & 15
-    return [((codes ^ 8) - 8).T.astype(np.int8), (channels[:, 0] >> 4).astype(np.int32), channels[:, 1].astype(np.int32)]
+    return [((codes ^ 8) - 8).T.astype(np.int8), narrow_bias(channels[:, 0] >> 4), channels[:, 1].astype(np.int32)]
 
 
 DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3), "n4": Packing("n4", _pack_depthwise_nibbles, _unpack_depthwise_nibbles)}
@@ -240,9 +241,9 @@ def depthwise_applies(a: Attributes, kernel: str) -> bool:
 
 
 def depthwise_scratch(a: Attributes, kernel: str) -> int:
-    """Bytes of two planes of int16, padding included; for any other window those of the weights, where they come in 4 bits."""
+    """Bytes of two planes of int16, padding included; for any other window those of the biases and weights, where weights come in 4 bits."""
     if kernel not in DEPTHWISE_3X3:
-        return a["kernel_h"] * a["kernel_w"] * a["out_c"] if a["weight_bits"] == 4 else 0
+        return (4 + a["kernel_h"] * a["kernel_w"]) * a["out_c"] if a["weight_bits"] == 4 else 0
     stride, columns = a["stride_h"], a["stride_w"] * ((a["out_w"] + 1) // 2) + 1
     budget_rows = PLANE_BUDGET // (8 * columns)
     fit = 0 if budget_rows < 3 else ((budget_rows - 3) // stride + 1) // 2 * 2

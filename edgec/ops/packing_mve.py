@@ -14,6 +14,7 @@ import numpy as np
 
 from edgec.ir.core import Op
 from edgec.ops.base import Packing
+from edgec.ops.weights import narrow_bias
 
 BLOCK = 16
 """Bytes of a vector."""
@@ -86,7 +87,7 @@ def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarr
 
 
 def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int, channels: int, order: list[int], repeats: int, offset: int) -> list[np.ndarray]:
-    """The inverse of pack_nibble_rows: weights int8 [out, depth], bias and multiplier int32 [out]."""
+    """The inverse of pack_nibble_rows: weights int8 [out, depth], bias int16 and multiplier int32 [out]."""
     blocks, padded = _round_up(out, channels) // channels, _round_up(depth, BLOCK)
     head, body = 4 * channels * repeats, channels // 2 * padded
     block = stream.reshape(blocks, head + body + 4 * channels)
@@ -98,7 +99,7 @@ def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int, channels: int, 
     b = np.stack([first >> 4, heads[:, 1] if offset else heads[:, 1] >> 4], axis=1).reshape(-1)
     m = np.empty((blocks, channels), np.int32)
     m[:, order] = 2 * np.ascontiguousarray(block[:, head + body :]).view("<i4")
-    return [w[:out, :depth], b[:out].astype(np.int32), m.reshape(-1)[:out]]
+    return [w[:out, :depth], narrow_bias(b[:out]), m.reshape(-1)[:out]]
 
 
 PAIRS = {"channels": 4, "order": [0, 1, 2, 3], "repeats": 2}
@@ -421,7 +422,8 @@ def _pack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray
 def _unpack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     packed = np.ascontiguousarray(np.asarray(values[0], np.int8)).reshape(-1, BLOCK // 2)
     records = np.stack([((packed & 15) ^ 8) - np.int8(8), packed >> 4], axis=1).reshape(-1)
-    return _unpack_depthwise(op, [records, *values[1:]])
+    weights, bias, multiplier = _unpack_depthwise(op, [records, *values[1:]])
+    return [weights, narrow_bias(bias), multiplier]
 
 
 DEPTHWISE = {"c16": Packing("c16", _pack_depthwise, _unpack_depthwise), "n16": Packing("n16", _pack_depthwise_nibbles, _unpack_depthwise_nibbles)}

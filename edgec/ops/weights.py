@@ -1,4 +1,4 @@
-"""Operators with constant weights of 8 or 4 bits: what they have in common, and two 4-bit values a byte."""
+"""Operators with constant weights of 8 or 4 bits: what they have in common, two 4-bit values a byte, biases of 16 bits beside them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ HEADROOM_BITS = 28
 
 
 class Weighted(Operator):
-    """An operator with weights, biases and multipliers, whose attribute weight_bits (8 or 4) says which dtype its weights have."""
+    """An operator with weights, biases and multipliers, whose attribute weight_bits (8 or 4) says which dtypes its weights and biases have."""
 
     roles = ("weights", "bias", "multiplier")
     role_dtypes = ("int8", "int32", "int32")
 
     def constant_dtypes(self, op: Op) -> tuple[str, ...]:
-        return (f"int{op.attrs['weight_bits']}", "int32", "int32")
+        return (f"int{op.attrs['weight_bits']}", bias_dtype(op.attrs["weight_bits"]), "int32")
 
     def accumulator_bits(self, op: Op) -> int:
         return HEADROOM_BITS if op.attrs["weight_bits"] == 4 else 32
+
+
+def bias_dtype(bits: int) -> str:
+    """Of the folded bias beside weights of that many bits."""
+    return "int16" if bits == 4 else "int32"
 
 
 def check_weight_bits(a) -> str | None:
@@ -30,10 +35,22 @@ def check_weight_bits(a) -> str | None:
 
 
 def bits_to_store(bits: int, rows: np.ndarray, bias: np.ndarray) -> int:
-    """4 where weights of 4 bits (rows, one an output channel) leave their accumulators the headroom that 4 asks for, else 8."""
+    """4 where weights of 4 bits (rows, one an output channel) leave their accumulators the headroom that 4 asks for and the folded
+    biases fit int16, else 8."""
     low, high = bounds_of_dot(rows, bias)
     limit = 2 ** (HEADROOM_BITS - 1)
-    return 4 if bits == 4 and -limit <= low and high < limit else 8
+    return 4 if bits == 4 and -limit <= low and high < limit and _fits_int16(bias) else 8
+
+
+def _fits_int16(values: np.ndarray) -> bool:
+    return bool(np.all((values >= -(2**15)) & (values < 2**15)))
+
+
+def narrow_bias(values: np.ndarray) -> np.ndarray:
+    """Biases from a device's packing as int16. ValueError where one does not fit: no program holds it."""
+    if not _fits_int16(values):
+        raise ValueError("a bias beside weights of 4 bits is outside int16")
+    return values.astype(np.int16)
 
 
 def fits(op: Op, kernel: str) -> bool:

@@ -89,7 +89,7 @@ def windowed(opcode: str) -> Iterator[dict]:
             a["groups"] = groups
         a.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=low, clamp_max=high, shift=shift, weight_bits=bits)
         stored = np.moveaxis(weights[..., 0], 0, -1) if depthwise else weights
-        constants = [(f"int{bits}", stored), ("int32", bias), ("int32", multiplier)]
+        constants = [(f"int{bits}", stored), ("int16" if bits == 4 else "int32", bias), ("int32", multiplier)]
         yield vector(name, opcode, a, constants, [x[None]], y[None], [zero_x, zero_y])
 
 
@@ -108,9 +108,9 @@ def _epilogue(rng: np.random.RandomState, rows: np.ndarray, zero_x: int, kind: s
     if kind == "shift":
         bias = rng.randint(-30, 30, channels) - zero_x * rows.sum(axis=1)
         scales = np.array([0.9, 1.7, 3.3, 0.004])[:channels]
-    if kind == "saturate":  # shift 8 leaves 24 bits before it
-        bias = np.array([2**24 - 5, -(2**24) + 9, 2 ** (30 if bits == 8 else 26), -(2**21)])
-        return bias, np.full(channels, 120), 8, low, high
+    if kind == "saturate":  # shift 8 leaves accumulators 24 bits, shift 17 (for biases of int16) 15
+        limit, beyond, shift = (2**24, 2**30, 8) if bits == 8 else (2**14, 2**15 - 1, 17)
+        return np.array([limit - 5, 9 - limit, beyond, -limit // 8]), np.full(channels, 120), shift, low, high
     shift = numerics.layer_shift(scales)
     multiplier = numerics.multipliers(scales, shift)
     if kind == "dead":
@@ -143,7 +143,7 @@ def dense() -> Iterator[dict]:
             y[r, o] = numerics.requantize(np.array(acc), multiplier[o], zero_y, low, high, shift)
         a = {"rows": rows, "in_features": k, "out_features": n, "in_zero_point": zero_x, "out_zero_point": zero_y}
         a.update(clamp_min=low, clamp_max=high, shift=shift, weight_bits=bits)
-        yield vector(name, "dense", a, [(f"int{bits}", weights), ("int32", bias), ("int32", multiplier)], [x], y, [zero_x, zero_y])
+        yield vector(name, "dense", a, [(f"int{bits}", weights), ("int16" if bits == 4 else "int32", bias), ("int32", multiplier)], [x], y, [zero_x, zero_y])
 
 
 def add(opcode: str) -> Iterator[dict]:

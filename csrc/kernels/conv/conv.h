@@ -31,7 +31,8 @@ int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *sizes
 int edgec_conv2d_check(const void *params, const edgec_sizes *sizes);
 int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *sizes);
 
-/* The same with weights of 4 bits, two a byte: of conv2d each output channel, of depthwise_conv2d each tap begins at a byte. */
+/* The same with weights of 4 bits, two a byte: of conv2d each output channel, of depthwise_conv2d each tap begins at a byte;
+ * biases are int16. */
 int edgec_conv2d_nibbles_check(const void *params, const edgec_sizes *sizes);
 int edgec_depthwise_conv2d_nibbles_check(const void *params, const edgec_sizes *sizes);
 

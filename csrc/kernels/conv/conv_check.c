@@ -38,19 +38,20 @@ int edgec_conv2d_is_valid(const void *params, const edgec_sizes *s) {
          s->output[0] == edgec_volume(p->out_h, p->out_w, p->out_c);
 }
 
-static int epilogue_is_there(const edgec_sizes *s, int32_t channels) {
-  return s->constant[1] == (uint32_t)channels * 4u && s->constant[2] == (uint32_t)channels * 4u;
+/* bias_bytes: 4, or 2 beside weights of 4 bits. */
+static int epilogue_is_there(const edgec_sizes *s, int32_t channels, uint32_t bias_bytes) {
+  return s->constant[1] == (uint32_t)channels * bias_bytes && s->constant[2] == (uint32_t)channels * 4u;
 }
 
 int edgec_conv2d_check(const void *params, const edgec_sizes *s) {
   const edgec_conv2d_params *const p = params;
-  return edgec_conv2d_is_valid(params, s) && p->weight_bits == 8 && epilogue_is_there(s, p->out_c) &&
+  return edgec_conv2d_is_valid(params, s) && p->weight_bits == 8 && epilogue_is_there(s, p->out_c, 4u) &&
          s->constant[0] == edgec_volume(p->out_c, p->kernel_h * p->kernel_w, p->in_c / p->groups);
 }
 
 int edgec_conv2d_nibbles_check(const void *params, const edgec_sizes *s) {
   const edgec_conv2d_params *const p = params;
-  return edgec_conv2d_is_valid(params, s) && p->weight_bits == 4 && epilogue_is_there(s, p->out_c) &&
+  return edgec_conv2d_is_valid(params, s) && p->weight_bits == 4 && epilogue_is_there(s, p->out_c, 2u) &&
          s->constant[0] == edgec_area(p->out_c, (p->kernel_h * p->kernel_w * (p->in_c / p->groups) + 1) / 2);
 }
 
@@ -71,12 +72,12 @@ int edgec_depthwise_conv2d_is_valid(const void *params, const edgec_sizes *s) {
 
 int edgec_depthwise_conv2d_check(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return edgec_depthwise_conv2d_is_valid(params, s) && p->weight_bits == 8 && epilogue_is_there(s, p->out_c) &&
+  return edgec_depthwise_conv2d_is_valid(params, s) && p->weight_bits == 8 && epilogue_is_there(s, p->out_c, 4u) &&
          s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, p->out_c);
 }
 
 int edgec_depthwise_conv2d_nibbles_check(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return edgec_depthwise_conv2d_is_valid(params, s) && p->weight_bits == 4 && epilogue_is_there(s, p->out_c) &&
+  return edgec_depthwise_conv2d_is_valid(params, s) && p->weight_bits == 4 && epilogue_is_there(s, p->out_c, 2u) &&
          s->constant[0] == edgec_volume(p->kernel_h, p->kernel_w, (p->out_c + 1) / 2);
 }

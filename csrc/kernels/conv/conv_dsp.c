@@ -297,6 +297,7 @@ static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t 
   canonical.constant[2] = 4u * (uint32_t)p->out_c;
   if (bits == 4) {
     canonical.constant[0] = edgec_area(p->out_c, ((int32_t)taps + 1) / 2);
+    canonical.constant[1] = 2u * (uint32_t)p->out_c;
     return taps < EDGEC_NIBBLE_TAPS && edgec_conv2d_nibbles_check(p, &canonical);
   }
   canonical.constant[0] = edgec_area(p->out_c, (int32_t)taps);
@@ -344,13 +345,16 @@ void edgec_s8w4_depthwise_conv2d_2x2n4__dsp(const void *params, const edgec_oper
 }
 
 void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands) {
-  depthwise_any(params, operands, operands->constant[0]);
+  depthwise_any(params, operands, operands->constant[0], operands->constant[1]);
 }
 
 void edgec_s8w4_depthwise_conv2d_1x4n1__dsp(const void *params, const edgec_operands *operands) {
   const edgec_depthwise_conv2d_params *const p = params;
-  widen_taps(operands->scratch, operands->constant[0], p->kernel_h * p->kernel_w, p->out_c);
-  depthwise_any(p, operands, operands->scratch);
+  int32_t *const bias = operands->scratch;
+  int8_t *const weights = (int8_t *)(bias + p->out_c);
+  widen_biases(bias, operands->constant[1], p->out_c);
+  widen_taps(weights, operands->constant[0], p->kernel_h * p->kernel_w, p->out_c);
+  depthwise_any(p, operands, weights, bias);
 }
 
 static int check_depthwise_any(const void *params, const edgec_sizes *s) {
@@ -361,7 +365,7 @@ static int check_depthwise_any(const void *params, const edgec_sizes *s) {
 static int check_depthwise_nibbles_any(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
   return edgec_depthwise_conv2d_nibbles_check(p, s) && p->in_c == p->out_c && p->shift <= EDGEC_DSP_MAX_SHIFT &&
-         s->scratch >= edgec_volume(p->kernel_h, p->kernel_w, p->out_c);
+         s->scratch >= edgec_volume(p->kernel_h, p->kernel_w, p->out_c) + 4u * (uint32_t)p->out_c;
 }
 
 static int is_valid_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_sizes *s, uint32_t words, int32_t shift) {

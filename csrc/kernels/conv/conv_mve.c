@@ -116,7 +116,7 @@ static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, 
   }
   const int32_t row = block_bytes == 64u ? (int32_t)window : ((int32_t)window + 1) / 2;
   canonical.constant[0] = edgec_area(p->out_c, row);
-  canonical.constant[1] = (uint32_t)p->out_c * 4u;
+  canonical.constant[1] = (uint32_t)p->out_c * (block_bytes == 64u ? 4u : 2u);
   canonical.constant[2] = (uint32_t)p->out_c * 4u;
   /* Bounds under which no offset, those of padding included, leaves 32 bits. */
   const uint32_t tensor_max = 0x1ffffffu;

@@ -33,7 +33,7 @@ static edgec_pair nibbles_row(const edgec_conv2d_params *p, const int8_t *row, i
 
 void edgec_s8w4_conv2d__ref(const void *params, const edgec_operands *operands) {
   const edgec_conv2d_params *const p = params;
-  const int32_t *const bias = operands->constant[1];
+  const int16_t *const bias = operands->constant[1];
   const int32_t *const multiplier = operands->constant[2];
   const int32_t depth = p->in_c / p->groups;
   const int32_t out_per_group = p->out_c / p->groups;
@@ -100,7 +100,7 @@ static edgec_pair depthwise_nibbles(const edgec_depthwise_conv2d_params *p, cons
 /* Backwards where the output lies above the input, as the kernel with 8 bits. */
 void edgec_s8w4_depthwise_conv2d__ref(const void *params, const edgec_operands *operands) {
   const edgec_depthwise_conv2d_params *const p = params;
-  const int32_t *const bias = operands->constant[1];
+  const int16_t *const bias = operands->constant[1];
   const int32_t *const multiplier = operands->constant[2];
   const int32_t per_input = p->out_c / p->in_c;
   const int backwards = (uintptr_t)operands->output[0] > (uintptr_t)operands->input[0];

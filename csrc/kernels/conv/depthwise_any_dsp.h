@@ -147,11 +147,18 @@ static void widen_taps(int8_t *to, const int8_t *from, int32_t taps, int32_t cha
   }
 }
 
-static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_operands *o, const int8_t *weights) {
+static void widen_biases(int32_t *to, const int16_t *from, int32_t channels) {
+  for (int32_t c = 0; c < channels; c++) {
+    to[c] = from[c];
+  }
+}
+
+static void depthwise_any(const edgec_depthwise_conv2d_params *p, const edgec_operands *o, const int8_t *weights,
+                          const int32_t *bias) {
   const int32_t down = p->dilation_h * p->in_w * p->in_c;
   const int32_t across = p->dilation_w * p->in_c;
   const int tall = p->kernel_w == 1;
-  inside_window window = {NULL, weights, NULL, NULL, o->constant[1], o->constant[2], p->out_zero_point,
+  inside_window window = {NULL, weights, NULL, NULL, bias, o->constant[2], p->out_zero_point,
                           tall ? p->kernel_h : p->kernel_w, tall ? down : across, tall ? 1 : p->kernel_h,
                           tall ? 0 : down - p->kernel_w * across, p->out_c, p->shift};
   int8_t *y = o->output[0];

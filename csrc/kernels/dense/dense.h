@@ -13,7 +13,8 @@ typedef struct edgec_dense_params {
   int32_t weight_bits; /* 8 or 4 */
 } edgec_dense_params;
 
-/* Constants in canonical order, weights of 8 bits; or of 4, two a byte, each output feature beginning at a byte. */
+/* Constants in canonical order, weights of 8 bits; or of 4, two a byte, each output feature beginning at a byte,
+ * and biases of int16. */
 int edgec_dense_check(const void *params, const edgec_sizes *sizes);
 int edgec_dense_nibbles_check(const void *params, const edgec_sizes *sizes);
 

@@ -369,6 +369,7 @@ static int check_rows(const edgec_dense_params *p, const edgec_sizes *s, uint32_
   canonical.constant[2] = 4u * (uint32_t)p->out_features;
   if (words_of_two == 1u) {
     canonical.constant[0] = edgec_area(p->out_features, (p->in_features + 1) / 2);
+    canonical.constant[1] = 2u * (uint32_t)p->out_features;
     return (uint32_t)p->in_features < EDGEC_NIBBLE_TAPS && edgec_dense_nibbles_check(p, &canonical);
   }
   canonical.constant[0] = edgec_area(p->out_features, p->in_features);

@@ -269,6 +269,7 @@ static int check_stream(const edgec_dense_params *p, const edgec_sizes *sizes, u
   canonical.constant[2] = (uint32_t)p->out_features * 4u;
   if (feature_bytes == 8u) {
     canonical.constant[0] = edgec_area(p->out_features, (p->in_features + 1) / 2);
+    canonical.constant[1] = (uint32_t)p->out_features * 2u;
     return edgec_dense_nibbles_check(p, &canonical);
   }
   canonical.constant[0] = edgec_area(p->out_features, p->in_features);

@@ -31,7 +31,7 @@ void edgec_s8_dense__ref(const void *params, const edgec_operands *operands) {
 
 void edgec_s8w4_dense__ref(const void *params, const edgec_operands *operands) {
   const edgec_dense_params *const p = params;
-  const int32_t *const bias = operands->constant[1];
+  const int16_t *const bias = operands->constant[1];
   const int32_t *const multiplier = operands->constant[2];
   const int32_t row_bytes = (p->in_features + 1) / 2;
   const int8_t *x = operands->input[0];
