@@ -1,9 +1,10 @@
 """What compression costs in accuracy, beside the quantizers people use: `python bench/compression.py [--only int8,int4,…] [--minutes 20]`.
 
     int8     each rung of the ladder, ONNX Runtime and NNCF in the same run
-    int4     4-bit and mixed weights within 55 % of int8's weight bytes; instructions on an M4, time on this machine
+    int4     4-bit and mixed weights within 55 % of int8's weight bytes (instructions and time are in bench/int4.py)
     prune    narrower networks: reconstruction, then distillation (--minutes each), then int8; instructions on an M4
     budget   edgec.compile(…, budget={"weights": "14K"}) on ds_cnn, and its front
+             (prune, int4 and budget train too with --minutes)
 
 Peak memory of a calibration with many images is in bench/compile_cost.py.
 Choices use data that the figures never see. resnet8 gets images of x_train and is judged on x_val; ds_cnn gets all 500 samples, of

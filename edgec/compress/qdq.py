@@ -48,7 +48,7 @@ def insert_qdq(
             narrow[group] = (narrow_scale, add_constant(graph, f"{name}.narrow_zero_point", np.int8(q.narrow.zero_point).reshape(())))
     wide_readers = {n for n in graph if reads_wide(n, placement)} if narrow else set()
     for value, group in placement.groups.items():
-        real = _around(graph, value, *pairs[group], f"{value.name}")
+        real = _around(graph, value, *pairs[group], value.name)
         others = [(n, i) for n, i in real.uses() if n not in wide_readers] if group in narrow else []
         if others:
             _around(graph, real, *narrow[group], f"{value.name}.narrow", others)

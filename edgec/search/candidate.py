@@ -135,9 +135,9 @@ def quantize(job: Job, candidate: Candidate, model: Narrowed) -> Point:
         return Point(candidate, error=str(error))
 
 
-def made_bytes(made: Compressed) -> int:
-    """Weights of all layers as the quantization counted them."""
-    return next(r["weight_bytes"] for r in reversed(made.reports) if "weight_bytes" in r)
+def quantization_of(made: Compressed) -> Mapping[str, Any]:
+    """The report of the quantization, whatever pass came after it."""
+    return next(r for r in reversed(made.reports) if "weight_bytes" in r)
 
 
 def _compiled(job: Job, candidate: Candidate, model: Narrowed) -> Point:
@@ -152,11 +152,12 @@ def _compiled(job: Job, candidate: Candidate, model: Narrowed) -> Point:
         if candidate.distilled and limit is not None:  # the rounding to 4 bits is trained in the program's own arithmetic
             made = edgec.Distill(job.data, teacher=job.model.loaded(), **(job.distill or {}))(made)
         artifact = edgec.compile(made, job.target, **job.compile_options)
-        over = len(sections_of(artifact.data)[1][WEIGHTS]) - (candidate.weights or 0)
-        if limit is None or over <= 0:
+        stored = len(sections_of(artifact.data)[1][WEIGHTS])
+        if limit is None or stored <= candidate.weights:
             break
         # What lies in flash beside the layers' weights (tables, padding) is known now; where that does not do, a layer's worth less.
-        limit = min(candidate.weights - (over + candidate.weights - made_bytes(made)), limit - over)
+        beside = stored - quantization_of(made)["weight_bytes"]
+        limit = min(candidate.weights - beside, limit - (stored - candidate.weights))
     score = float(job.evaluate(artifact))
     costs = costs_of(artifact, measure=job.measure)
-    return Point(candidate, score, costs, made.report.get("weight_bits", {}), data=artifact.data, qdq=made.proto().SerializeToString())
+    return Point(candidate, score, costs, quantization_of(made)["weight_bits"], data=artifact.data, qdq=made.proto().SerializeToString())
