@@ -60,7 +60,7 @@ NORMAL = [
 ]
 SLOW = [
     Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"asr r9, r9, #4", "asr r9, r9, #3"),
-    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"asr r6, r6, #4(?=\\n\"\n        \"ldr)", "asr r6, r6, #3"),
+    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"(?<=sub r6, r6, r7\\n)asr r6, r6, #4", "asr r6, r6, #3"),
     Mutant("dsp", "dense", "nibbles", "dense/dense_dsp.c", r"asr r12, r12, #4", "asr r12, r12, #3"),
     Mutant("dsp", "conv", "rounding", "conv/depthwise_dsp.h", r"smmlar(?= r5, r5,)", "smmla"),
     Mutant("dsp", "conv", "rounding", "conv/depthwise_any_dsp.h", r"smmlar(?= r8, r8)", "smmla"),

@@ -53,7 +53,8 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     ("dsp", "conv"): {
         "dsp.h": [*SMMLAR, *NIBBLES],
         "nibbles.h": [("nibbles", r"(?<=<< )28", "27"), ("nibbles", r"(?<=byte >> )4", "3")],
-        "conv/gemm_nibbles_dsp.h": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"6 \* groups", "{0} + 1")],
+        "conv/gemm_dsp.h": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3")],
+        "conv/gemm_nibbles_dsp.h": [("nibbles", r"6 \* groups", "{0} + 1")],
         "conv/conv_dsp.c": [("padding", r"\bix >= 0\b", "ix > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1")],
         "conv/depthwise_any_dsp.h": [("padding", r"\bix < p->in_w\b", "ix < p->in_w - 1"), ("padding", r"\biy >= 0\b", "iy > 0"), ("nibbles", r"from\[c\]", "(uint16_t){0}")],
         "conv/depthwise_dsp.h": [("padding", r"\bix == -1\b", "ix == 0"), ("padding", r"p->in_h - next - top", "{0} - 1"), ("nibbles", r"(?<=from\[0\] << )28", "27"), ("nibbles", r"(?<=>> 4\) << )shift", "{0} + 1")],
@@ -73,7 +74,7 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     },
     ("dsp", "pooling"): {
         "fixed.h": NEVER_SATURATED,
-        "pooling/pooling_dsp.c": [
+        "pooling/pooling.h": [
             ("padding", r"(?<=origin < 0 \? )0", "1"),
             ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1"),
         ],
@@ -91,9 +92,9 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
         ],
         "conv/conv_mve_columns.h": [("padding", r"\bix >= p->in_w\b", "ix >= p->in_w - 1"), ("padding", r"\biy < 0\b", "iy <= 0")],
         "conv/conv_mve_depthwise.h": [("padding", r"(?<=at_least\()-origin", "1 - origin")],
-        "conv/conv_mve_nibbles.h": [("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"channel % 2 == 0", "{0} + 1")],
+        "conv/conv_mve_pairs.h": [("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"channel % 2 == 0", "{0} + 1")],
     },
-    ("mve", "dense"): {"fixed.h": FIXED, "dense/dense_mve.c": [("nibbles", r"byte & 15", "{0} & 14"), ("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"(?<== )-8(?= \* sum)", "-7")]},
+    ("mve", "dense"): {"fixed.h": FIXED, "dense/dense_mve.c": [("nibbles", r"(?<=\*at & )15", "14"), ("nibbles", r"(?<=>> )4", "3"), ("nibbles", r"(?<== )-8(?= \* sum)", "-7")]},
     ("mve", "elementwise"): {"elementwise/elementwise_mve.c": [("rounding", r"\bp->offset\b(?=, a,)", "{0} + 1")]},
     ("mve", "pooling"): {
         "fixed.h": NEVER_SATURATED,

@@ -45,6 +45,12 @@ static inline void edgec_mve_fill(int8_t *to, int32_t value, int32_t bytes) {
 
 #else
 
+/* The little-endian word at any address. */
+static inline int32_t edgec_mve_word(const int8_t *at) {
+  const uint8_t *const b = (const uint8_t *)at;
+  return (int32_t)((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
+}
+
 static inline void edgec_mve_copy(int8_t *to, const int8_t *from, int32_t bytes) {
   for (int32_t i = 0; i < bytes; i++) {
     to[i] = from[i];

@@ -8,7 +8,6 @@
 #ifndef EDGEC_CONV_MVE_NIBBLES_H
 #define EDGEC_CONV_MVE_NIBBLES_H
 
-#include "../nibbles.h"
 #include "conv_mve_pairs.h"
 
 #if defined(__ARM_FEATURE_MVE)
@@ -48,39 +47,13 @@
   "vmladava.s8 r6, " window ", q3\n"
 
 #define NIBBLES_GATHER(first, second) PAIRS_GATHER(first, second) "vshr.s32 q0, q0, #4\nvshr.s32 q1, q1, #4\n"
-#define NIBBLES_GATHER_BOTH NIBBLES_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
 
-/* Clamp bounds are int8's own and channels come in fours. */
-PAIRS_FUNCTION(nibbles_plain, NIBBLES_ENTER PAIRS_ENTRY(64) PAIRS_START PAIRS_WALK(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
-
-/* Any number of channels, any clamp, any layer shift. */
-PAIRS_FUNCTION(nibbles_general, NIBBLES_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY(64) PAIRS_START PAIRS_WALK(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_SHIFT PAIRS_REQUANTIZE
-                                    PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
-
-/* Windows of one block: both stay in q4 and q5 for all channels. */
-PAIRS_FUNCTION(nibbles_single, NIBBLES_ENTER PAIRS_START_SINGLE PAIRS_CHANNELS NIBBLES_QUARTERS("q4") PAIRS_SECOND("q5") NIBBLES_GATHER("", "")
-                                   PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
-
-/* Three rows of three blocks, the second window one block after the first: 16 channels and a stride of one. */
-PAIRS_FUNCTION(nibbles_rows_16, NIBBLES_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16(NIBBLES_QUARTERS) NIBBLES_GATHER(PAIRS_FIRST_BACK, "")
-                                    PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_NEXT("10b", ""))
-
-/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
-PAIRS_FUNCTION(nibbles_rows_plain, NIBBLES_ENTER PAIRS_START PAIRS_WALK_ROWS(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
-
-PAIRS_FUNCTION(nibbles_rows_general, NIBBLES_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(NIBBLES_BLOCK) NIBBLES_GATHER_BOTH PAIRS_SHIFT PAIRS_REQUANTIZE
-                                         PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
+PAIRS_FUNCTIONS(nibbles, NIBBLES_ENTER, NIBBLES_BLOCK, 64, NIBBLES_QUARTERS, NIBBLES_GATHER)
 
 static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
-  const int general = job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0 || job->channels % 8 != 0;
+  const int general = has_general_finish(job) || job->channels % 8 != 0;
   if (job->rows == 3) {
-    if (general) {
-      edgec_mve_nibbles_rows_general(job);
-    } else if (job->blocks == 3 && job->second - job->first == EDGEC_MVE_BLOCK) {
-      edgec_mve_nibbles_rows_16(job);
-    } else {
-      edgec_mve_nibbles_rows_plain(job);
-    }
+    run_three_rows(job, general, edgec_mve_nibbles_rows_general, edgec_mve_nibbles_rows_16, edgec_mve_nibbles_rows_plain);
   } else if (general) {
     edgec_mve_nibbles_general(job);
   } else if (job->blocks == 1) {
@@ -92,45 +65,7 @@ static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
 
 #else
 
-/* 16 times the sum of channel `channel` of a block over one window. weights: of the block. */
-static int32_t nibbles_sum(const edgec_mve_pairs *job, const int8_t *x, const int8_t *weights, int32_t channel, int32_t acc) {
-  const int8_t *w = weights + channel / 2 * EDGEC_MVE_BLOCK;
-  for (int32_t row = 0; row < job->rows; row++) {
-    for (int32_t block = 0; block < job->blocks; block++) {
-      for (int32_t i = 0; i < EDGEC_MVE_BLOCK; i++) {
-        acc = edgec_mac(acc, x[i], 16 * (channel % 2 == 0 ? edgec_high_nibble(w[i]) : edgec_low_nibble(w[i])));
-      }
-      x += EDGEC_MVE_BLOCK;
-      w += 2 * EDGEC_MVE_BLOCK;
-    }
-    x += job->hop;
-  }
-  return acc;
-}
-
-static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
-  const int32_t stream = 32 + 32 * job->rows * job->blocks + 16;
-  const int32_t blocks = (job->channels + 7) / 8;
-  for (int32_t pair = 0; pair < job->pairs; pair++) {
-    int8_t *y = job->output + pair * (job->output_step + 4 * blocks);
-    const int8_t *weights = job->weights;
-    for (int32_t left = job->channels; left > 0; left -= 8) {
-      int8_t result[8]; /* stored together, as the assembly does: the output may overlap the input */
-      for (int32_t i = 0; i < 8; i++) {
-        const int8_t *const x = (i % 2 == 0 ? job->first : job->second) + pair * job->input_step;
-        const int32_t bias = edgec_mve_word(weights + i / 2 * 4);
-        const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + stream - 16 + i / 2 * 4));
-        result[i] = edgec_requantize(nibbles_sum(job, x, weights + 32, i / 2, bias) >> 4, multiplier, job->shift, job->zero_point,
-                                     job->low[0], job->high[0]);
-      }
-      for (int32_t i = 0; i < 8 && i < left; i++) {
-        y[job->place[i]] = result[i];
-      }
-      y += 4;
-      weights += stream;
-    }
-  }
-}
+static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) { run_pairs_portable(job, 1); }
 
 #endif
 

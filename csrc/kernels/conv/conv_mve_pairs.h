@@ -12,6 +12,7 @@
 
 #include "../fixed.h"
 #include "../mve.h"
+#include "../nibbles.h"
 
 /* Byte offsets are known to the assembly below. */
 typedef struct edgec_mve_pairs {
@@ -145,8 +146,6 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vldrb.u8 q4, [r3]\n"         \
   "vldrb.u8 q5, [r5]\n"
 
-#define PAIRS_BLOCK_SINGLE PAIRS_QUARTERS("q4") PAIRS_SECOND("q5")
-
 /* r5 is the step between rows here, counted from the end of the second window's row. */
 #define PAIRS_START_16          \
   "ldr r3, [r0, #52]\n"         \
@@ -250,44 +249,58 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 
 #define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (const edgec_mve_pairs *job), text)
 
-/* Clamp bounds are int8's own and channels come in fours. */
-PAIRS_FUNCTION(pairs_plain, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+/* For one form of weights: `block` is the step of 16 bytes, of instructions of four bytes, block_bytes together; `quarters` the part of it that
+ * meets the first window; `gather` that of PAIRS_GATHER.
+ * plain: clamp bounds are int8's own and channels come in fours. general: any number of channels, any clamp, any layer shift.
+ * single: windows of one block, which stay in q4 and q5 for all channels. rows_plain and rows_general: windows of three rows, each a
+ * multiple of three blocks, straight from the tensor. rows_16: rows of three blocks, the second window one block after the first: 16
+ * channels and a stride of one. */
+#define PAIRS_GATHER_BOTH(gather) gather(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
+#define PAIRS_FINISH_GENERAL PAIRS_SHIFT PAIRS_REQUANTIZE PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE
+#define PAIRS_FINISH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE
+
+#define PAIRS_FUNCTIONS(form, enter, block, block_bytes, quarters, gather)                                                      \
+  PAIRS_FUNCTION(form##_plain, enter PAIRS_ENTRY(block_bytes) PAIRS_START PAIRS_WALK(block) PAIRS_GATHER_BOTH(gather)           \
+                                   PAIRS_FINISH PAIRS_LEAVE)                                                                    \
+  PAIRS_FUNCTION(form##_general, enter PAIRS_ENTER_GENERAL PAIRS_ENTRY(block_bytes) PAIRS_START PAIRS_WALK(block)               \
+                                     PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL)                                            \
+  PAIRS_FUNCTION(form##_single, enter PAIRS_START_SINGLE PAIRS_CHANNELS quarters("q4") PAIRS_SECOND("q5") gather("", "")        \
+                                    PAIRS_FINISH PAIRS_LEAVE)                                                                   \
+  PAIRS_FUNCTION(form##_rows_16, enter PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16(quarters) gather(PAIRS_FIRST_BACK, "")       \
+                                     PAIRS_FINISH PAIRS_NEXT("10b", ""))                                                        \
+  PAIRS_FUNCTION(form##_rows_plain, enter PAIRS_START PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather) PAIRS_FINISH PAIRS_LEAVE) \
+  PAIRS_FUNCTION(form##_rows_general, enter PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather)    \
+                                          PAIRS_FINISH_GENERAL)
+
+PAIRS_FUNCTIONS(pairs, PAIRS_ENTER, PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER)
 
 /* Any number of channels. */
-PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
-
-/* Any number of channels, any clamp, any layer shift. */
-PAIRS_FUNCTION(pairs_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
-                                  PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER) PAIRS_REQUANTIZE
+                               PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 /* At most 64 bytes of window. */
-PAIRS_FUNCTION(pairs_short, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK_SHORT PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
-                                PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_short, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK_SHORT PAIRS_GATHER_BOTH(PAIRS_GATHER) PAIRS_FINISH PAIRS_LEAVE)
 
-/* Windows of one block: both stay in q4 and q5 for all channels. */
-PAIRS_FUNCTION(pairs_single, PAIRS_ENTER PAIRS_START_SINGLE PAIRS_CHANNELS PAIRS_BLOCK_SINGLE PAIRS_GATHER("", "") PAIRS_REQUANTIZE
-                                 PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
+static int has_general_finish(const edgec_mve_pairs *job) {
+  return job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0;
+}
 
-/* Three rows of three blocks, the second window one block after the first: 16 channels and a stride of one. */
-PAIRS_FUNCTION(pairs_rows_16, PAIRS_ENTER PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16(PAIRS_QUARTERS) PAIRS_GATHER(PAIRS_FIRST_BACK, "") PAIRS_REQUANTIZE
-                                  PAIRS_SATURATE PAIRS_STORE PAIRS_NEXT("10b", ""))
-
-/* Windows of three rows, each a multiple of three blocks, straight from the tensor. */
-PAIRS_FUNCTION(pairs_rows_plain, PAIRS_ENTER PAIRS_START PAIRS_WALK_ROWS(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE PAIRS_LEAVE)
-
-PAIRS_FUNCTION(pairs_rows_general, PAIRS_ENTER PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(PAIRS_BLOCK) PAIRS_GATHER(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK) PAIRS_SHIFT PAIRS_REQUANTIZE
-                                       PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE)
+/* general: the clamp, the shift or the channels ask for it. */
+EDGEC_COPIED void run_three_rows(const edgec_mve_pairs *job, int general, void (*any)(const edgec_mve_pairs *job),
+                                 void (*of_16)(const edgec_mve_pairs *job), void (*plain)(const edgec_mve_pairs *job)) {
+  if (general) {
+    any(job);
+  } else if (job->blocks == 3 && job->second - job->first == EDGEC_MVE_BLOCK) {
+    of_16(job);
+  } else {
+    plain(job);
+  }
+}
 
 static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
-  const int general = job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0;
+  const int general = has_general_finish(job);
   if (job->rows == 3) {
-    if (general || job->channels % 8 != 0) {
-      edgec_mve_pairs_rows_general(job);
-    } else if (job->blocks == 3 && job->second - job->first == EDGEC_MVE_BLOCK) {
-      edgec_mve_pairs_rows_16(job);
-    } else {
-      edgec_mve_pairs_rows_plain(job);
-    }
+    run_three_rows(job, general || job->channels % 8 != 0, edgec_mve_pairs_rows_general, edgec_mve_pairs_rows_16, edgec_mve_pairs_rows_plain);
   } else if (general) {
     edgec_mve_pairs_general(job);
   } else if (job->channels % 8 != 0) {
@@ -303,28 +316,25 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
 
 #else
 
-static int32_t edgec_mve_word(const int8_t *at) {
-  const uint8_t *const b = (const uint8_t *)at;
-  return (int32_t)((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
-}
-
-/* The sum of one channel over one window. weights: of that channel in the first block of 16. */
-static int32_t pairs_sum(const edgec_mve_pairs *job, const int8_t *x, const int8_t *weights, int32_t acc) {
+/* The sum of channel `channel` of a block over one window; with weights of 4 bits (nibbles) 16 times that. weights: of the block. */
+static int32_t pairs_sum(const edgec_mve_pairs *job, const int8_t *x, const int8_t *weights, int32_t channel, int nibbles, int32_t acc) {
+  const int8_t *w = weights + (nibbles ? channel / 2 : channel) * EDGEC_MVE_BLOCK;
   for (int32_t row = 0; row < job->rows; row++) {
     for (int32_t block = 0; block < job->blocks; block++) {
       for (int32_t i = 0; i < EDGEC_MVE_BLOCK; i++) {
-        acc = edgec_mac(acc, x[i], weights[i]);
+        const int32_t nibble = channel % 2 == 0 ? edgec_high_nibble(w[i]) : edgec_low_nibble(w[i]);
+        acc = edgec_mac(acc, x[i], nibbles ? 16 * nibble : w[i]);
       }
       x += EDGEC_MVE_BLOCK;
-      weights += 4 * EDGEC_MVE_BLOCK;
+      w += (nibbles ? 2 : 4) * EDGEC_MVE_BLOCK;
     }
     x += job->hop;
   }
   return acc;
 }
 
-static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
-  const int32_t stream = 32 + 64 * job->rows * job->blocks + 16;
+static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
+  const int32_t stream = 32 + (nibbles ? 32 : 64) * job->rows * job->blocks + 16;
   const int32_t blocks = (job->channels + 7) / 8;
   for (int32_t pair = 0; pair < job->pairs; pair++) {
     int8_t *y = job->output + pair * (job->output_step + 4 * blocks);
@@ -333,10 +343,9 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
       int8_t result[8]; /* stored together, as the assembly does: the output may overlap the input */
       for (int32_t i = 0; i < 8; i++) {
         const int8_t *const x = (i % 2 == 0 ? job->first : job->second) + pair * job->input_step;
-        const int32_t bias = edgec_mve_word(weights + i / 2 * 4);
+        const int32_t sum = pairs_sum(job, x, weights + 32, i / 2, nibbles, edgec_mve_word(weights + i / 2 * 4));
         const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + stream - 16 + i / 2 * 4));
-        result[i] = edgec_requantize(pairs_sum(job, x, weights + 32 + i / 2 * EDGEC_MVE_BLOCK, bias), multiplier, job->shift,
-                                     job->zero_point, job->low[0], job->high[0]);
+        result[i] = edgec_requantize(nibbles ? sum >> 4 : sum, multiplier, job->shift, job->zero_point, job->low[0], job->high[0]);
       }
       for (int32_t i = 0; i < 8 && i < left; i++) {
         y[job->place[i]] = result[i];
@@ -346,6 +355,8 @@ static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
     }
   }
 }
+
+static void edgec_mve_run_pairs(const edgec_mve_pairs *job) { run_pairs_portable(job, 0); }
 
 #endif
 

@@ -90,33 +90,23 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "smlad r12, r5, r2, r12\n"     \
   "smlad lr, r5, r3, lr\n"
 
+/* Words of the two channels for four taps to r4 and r5. The inner products take them in two texts, one to load them and one for
+ * what is left to do once the load is on its way. */
+#define GEMM_LOAD "ldrd r4, r5, [r0], #8\n"
+
+#define GEMM_TAPS(even_01, even_23, odd_01, odd_23, loaded) \
+  even_01 loaded GEMM_SMLAD_01 even_23 GEMM_SMLAD_23       \
+  "sxtb16 r4, r4, ror #8\n"                                \
+  "sxtb16 r5, r5, ror #8\n"                                \
+  odd_01 GEMM_SMLAD_01 odd_23 GEMM_SMLAD_23
+
 /* Four taps of eight outputs: 23 instructions, 84 bytes. */
-#define GEMM_STEP                \
-  "ldrd r4, r5, [r0], #8\n"      \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_01                  \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_23                  \
-  "sxtb16 r4, r4, ror #8\n"      \
-  "sxtb16 r5, r5, ror #8\n"      \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_01                  \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_23
+#define GEMM_NEXT "ldmia r1!, {r2, r3}\n"
+#define GEMM_STEP(load, loaded) load GEMM_TAPS(GEMM_NEXT, GEMM_NEXT, GEMM_NEXT, GEMM_NEXT, loaded)
 
 /* Taps at byte offsets e (even) and o (odd) of a patch group. */
-#define PATCH_STEP(e0, e2, o0, o2)     \
-  "ldrd r4, r5, [r0], #8\n"            \
-  "ldrd r2, r3, [r1, #" #e0 "]\n"      \
-  GEMM_SMLAD_01                        \
-  "ldrd r2, r3, [r1, #" #e2 "]\n"      \
-  GEMM_SMLAD_23                        \
-  "sxtb16 r4, r4, ror #8\n"            \
-  "sxtb16 r5, r5, ror #8\n"            \
-  "ldrd r2, r3, [r1, #" #o0 "]\n"      \
-  GEMM_SMLAD_01                        \
-  "ldrd r2, r3, [r1, #" #o2 "]\n"      \
-  GEMM_SMLAD_23
+#define PATCH_AT(offset) "ldrd r2, r3, [r1, #" #offset "]\n"
+#define PATCH_STEP(load, loaded, e0, e2, o0, o2) load GEMM_TAPS(PATCH_AT(e0), PATCH_AT(e2), PATCH_AT(o0), PATCH_AT(o2), loaded)
 
 /* Requantize, saturate and store eight outputs; back to label 1 while there are channels. */
 #define GEMM_FINISH              \
@@ -171,85 +161,93 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "bne 4b\n"                     \
   "b 3b\n"
 
-/* Four groups a round; the first round starts at the group that makes the last one end a round. */
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm) GEMM_ENTER
-        "subs r7, r8, r7\n" /* 16 + 32 * groups */
-        "lsrs r7, r7, #5\n"
-        "negs r7, r7\n"
-        "and r7, r7, #3\n"
-        "movs r8, #84\n"
-        "adr r9, 2f\n"
-        "mla r7, r7, r8, r9\n"
-        "adds r7, r7, #1\n"
-        "str r7, [sp, #32]\n"
-        "1:\n" GEMM_START
-        "ldr pc, [sp, #32]\n"
-        ".p2align 2\n"
-        "2:\n" GEMM_STEP GEMM_STEP GEMM_STEP GEMM_STEP
-        "ldr r2, [sp, #28]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm));
+/* The functions for one form of weights: `start` and `split` stand before and behind the sum of a pair of channels, r7 becomes minus
+ * the number of groups by `negate`, `step_bytes` is the size of a GEMM_STEP.
+ * Four groups a round; the first round starts at the group that makes the last one end a round. */
+#define GEMM_FUNCTION(name, negate, step_bytes, start, load, loaded, split)       \
+  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
+          "subs r7, r8, r7\n"                                                      \
+          "lsrs r7, r7, #5\n" negate                                               \
+          "and r7, r7, #3\n"                                                       \
+          "movs r8, #" #step_bytes "\n"                                            \
+          "adr r9, 2f\n"                                                           \
+          "mla r7, r7, r8, r9\n"                                                   \
+          "adds r7, r7, #1\n"                                                      \
+          "str r7, [sp, #32]\n"                                                    \
+          "1:\n" start                                                             \
+          "ldr pc, [sp, #32]\n"                                                    \
+          ".p2align 2\n"                                                           \
+          "2:\n" GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) \
+          "ldr r2, [sp, #28]\n"                                                    \
+          "cmp r1, r2\n"                                                           \
+          "bne.w 2b\n" split GEMM_FINISH EDGEC_DSP_END(name))
 
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_3x3) GEMM_ENTER
-        "1:\n" GEMM_START
-        "2:\n" PATCH_STEP(0, 8, 24, 32) PATCH_STEP(4, 12, 28, 36) PATCH_STEP(8, 16, 32, 40)
-        PATCH_STEP(48, 56, 72, 80) PATCH_STEP(52, 60, 76, 84) PATCH_STEP(56, 64, 80, 88)
-        PATCH_STEP(96, 104, 120, 128) PATCH_STEP(100, 108, 124, 132) PATCH_STEP(104, 112, 128, 136)
-        "adds r1, #144\n"
-        "ldr r2, [sp, #28]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n" GEMM_FINISH EDGEC_DSP_END(edgec_dsp_gemm_3x3));
+#define GEMM_FUNCTION_3X3(name, start, load, loaded, split)                       \
+  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
+          "1:\n" start                                                             \
+          "2:\n" PATCH_STEP(load, loaded, 0, 8, 24, 32) PATCH_STEP(load, loaded, 4, 12, 28, 36)                  \
+          PATCH_STEP(load, loaded, 8, 16, 32, 40) PATCH_STEP(load, loaded, 48, 56, 72, 80)                       \
+          PATCH_STEP(load, loaded, 52, 60, 76, 84) PATCH_STEP(load, loaded, 56, 64, 80, 88)                      \
+          PATCH_STEP(load, loaded, 96, 104, 120, 128) PATCH_STEP(load, loaded, 100, 108, 124, 132)               \
+          PATCH_STEP(load, loaded, 104, 112, 128, 136)                              \
+          "adds r1, #144\n"                                                        \
+          "ldr r2, [sp, #28]\n"                                                    \
+          "cmp r1, r2\n"                                                           \
+          "bne.w 2b\n" split GEMM_FINISH EDGEC_DSP_END(name))
 
 /* Accumulators r6 and r7, multipliers r8 and r10, y r9, y_end r11, columns_end r12, zero_point lr;
  * frame: columns 0, shift 4. */
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_one)
-        "push {r4-r11, lr}\n"
-        "ldr r9, [r0, #8]\n"
-        "ldrd lr, r4, [r0, #16]\n"
-        "ldr r11, [r0, #36]\n"
-        "ldr r12, [r0, #28]\n"
-        "ldr r3, [r0, #24]\n"
-        "ldr r0, [r0, #40]\n"
-        "push {r3, r4}\n"
-        "1:\n"
-        "ldr r1, [sp]\n"
-        "ldmia.w r0!, {r6, r7, r8, r10}\n"
-        "ldr r2, [r1], #16\n"
-        "add r6, r6, r2\n"
-        "add r7, r7, r2\n"
-        "2:\n"
-        "ldrd r4, r5, [r0], #8\n"
-        "ldr r3, [r1, #16]\n"
-        "ldr r2, [r1], #32\n"
-        "smlad r6, r4, r2, r6\n"
-        "smlad r7, r5, r2, r7\n"
-        "sxtb16 r4, r4, ror #8\n"
-        "sxtb16 r5, r5, ror #8\n"
-        "smlad r6, r4, r3, r6\n"
-        "smlad r7, r5, r3, r7\n"
-        "cmp r1, r12\n"
-        "bne 2b\n"
-        "ldr r4, [sp, #4]\n"
-        "cbnz r4, 4f\n"
-        "3:\n"
-        "smmlar r6, r6, r8, lr\n"
-        "smmlar r7, r7, r10, lr\n"
-        "ssat r6, #8, r6\n"
-        "ssat r7, #8, r7\n"
-        "strb r6, [r9], #1\n"
-        "cmp r9, r11\n"
-        "itt ne\n"
-        "strbne r7, [r9], #1\n"
-        "cmpne r9, r11\n"
-        "bne 1b\n"
-        "add sp, sp, #8\n"
-        "pop {r4-r11, pc}\n"
-        "4:\n"
-        "qadd r6, r6, r6\n"
-        "qadd r7, r7, r7\n"
-        "subs r4, r4, #1\n"
-        "bne 4b\n"
-        "b 3b\n" EDGEC_DSP_END(edgec_dsp_gemm_one));
+#define GEMM_FUNCTION_ONE(name, start, load, loaded, split)                       \
+  __asm__(EDGEC_DSP_BEGIN(name)                                                    \
+          "push {r4-r11, lr}\n"                                                    \
+          "ldr r9, [r0, #8]\n"                                                     \
+          "ldrd lr, r4, [r0, #16]\n"                                               \
+          "ldr r11, [r0, #36]\n"                                                   \
+          "ldr r12, [r0, #28]\n"                                                   \
+          "ldr r3, [r0, #24]\n"                                                    \
+          "ldr r0, [r0, #40]\n"                                                    \
+          "push {r3, r4}\n"                                                        \
+          "1:\n"                                                                   \
+          "ldr r1, [sp]\n"                                                         \
+          "ldmia.w r0!, {r6, r7, r8, r10}\n" start                                 \
+          "2:\n" load                                                              \
+          "ldr r3, [r1, #16]\n"                                                    \
+          "ldr r2, [r1], #32\n" loaded                                             \
+          "smlad r6, r4, r2, r6\n"                                                 \
+          "smlad r7, r5, r2, r7\n"                                                 \
+          "sxtb16 r4, r4, ror #8\n"                                                \
+          "sxtb16 r5, r5, ror #8\n"                                                \
+          "smlad r6, r4, r3, r6\n"                                                 \
+          "smlad r7, r5, r3, r7\n"                                                 \
+          "cmp r1, r12\n"                                                          \
+          "bne 2b\n" split                                                         \
+          "ldr r4, [sp, #4]\n"                                                     \
+          "cbnz r4, 4f\n"                                                          \
+          "3:\n"                                                                   \
+          "smmlar r6, r6, r8, lr\n"                                                \
+          "smmlar r7, r7, r10, lr\n"                                               \
+          "ssat r6, #8, r6\n"                                                      \
+          "ssat r7, #8, r7\n"                                                      \
+          "strb r6, [r9], #1\n"                                                    \
+          "cmp r9, r11\n"                                                          \
+          "itt ne\n"                                                               \
+          "strbne r7, [r9], #1\n"                                                  \
+          "cmpne r9, r11\n"                                                        \
+          "bne 1b\n"                                                               \
+          "add sp, sp, #8\n"                                                       \
+          "pop {r4-r11, pc}\n"                                                     \
+          "4:\n"                                                                   \
+          "qadd r6, r6, r6\n"                                                      \
+          "qadd r7, r7, r7\n"                                                      \
+          "subs r4, r4, #1\n"                                                      \
+          "bne 4b\n"                                                               \
+          "b 3b\n" EDGEC_DSP_END(name))
+
+GEMM_FUNCTION(edgec_dsp_gemm, "negs r7, r7\n", 84, GEMM_START, GEMM_LOAD, "", ""); /* 16 + 32 * groups */
+
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_START, GEMM_LOAD, "", "");
+
+GEMM_FUNCTION_ONE(edgec_dsp_gemm_one, "ldr r2, [r1], #16\nadd r6, r6, r2\nadd r7, r7, r2\n", GEMM_LOAD, "", "");
 
 /* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
 #define UNPACK_WORD(odd, next)     \
@@ -382,79 +380,51 @@ static int8_t requantized(const gemm *g, int32_t acc, uint32_t multiplier) {
   return (int8_t)edgec_ssat8(edgec_smmlar(edgec_scale_up(acc, g->shift), (int32_t)multiplier, g->zero_point));
 }
 
-/* head: biases and multipliers of a pair. */
-static void store_block(const gemm *g, const int32_t *acc, const uint32_t *head, int8_t *y) {
-  for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
-    y[(i % GEMM_POSITIONS) * g->pitch + i / GEMM_POSITIONS] = requantized(g, acc[i], head[2 + i / GEMM_POSITIONS]);
-  }
+static int32_t four_taps(int32_t acc, uint32_t word, uint32_t even, uint32_t odd) {
+  return edgec_smlad(edgec_sxtb16_high(word), odd, edgec_smlad(word, even, acc));
 }
 
-static void start_block(const gemm *g, int32_t *acc, const uint32_t *head) {
-  for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
-    acc[i] = (int32_t)(head[i / GEMM_POSITIONS] + g->columns[i % GEMM_POSITIONS]);
-  }
-}
-
-/* Four taps at `even` and `odd` of four positions. */
-static void step_block(int32_t *acc, const uint32_t *w, const uint32_t *even, const uint32_t *odd) {
-  for (int32_t i = 0; i < 2 * GEMM_POSITIONS; i++) {
-    const uint32_t word = w[i / GEMM_POSITIONS];
-    acc[i] = edgec_smlad(word, even[i % GEMM_POSITIONS], acc[i]);
-    acc[i] = edgec_smlad(edgec_sxtb16_high(word), odd[i % GEMM_POSITIONS], acc[i]);
-  }
-}
-
-static void edgec_dsp_gemm(const gemm *g) {
+/* All functions in C: `count` positions, 4 or 1; groups are of patches or of columns; weights have 4 bits (nibbles) or 8. */
+static void run_gemm(const gemm *g, int32_t count, int patches, int nibbles) {
   const uint32_t *w = g->weights;
-  for (int8_t *y = g->y; y != g->y_end; y += 2) {
-    const uint32_t *const head = w;
-    int32_t acc[2 * GEMM_POSITIONS];
-    start_block(g, acc, head);
-    w += GEMM_HEAD_WORDS;
-    for (const uint32_t *x = g->columns + GEMM_POSITIONS; x != g->columns_end; x += GEMM_GROUP_WORDS) {
-      step_block(acc, w, x, x + GEMM_POSITIONS);
-      w += 2;
-    }
-    store_block(g, acc, head, y);
-  }
-}
-
-static void edgec_dsp_gemm_one(const gemm *g) {
-  const uint32_t *w = g->weights;
+  const int32_t heads = nibbles ? 2 * (int32_t)GEMM_POSITIONS : (int32_t)GEMM_POSITIONS;
   for (int8_t *y = g->y; y != g->y_end;) {
     const uint32_t *const head = w;
-    int32_t acc[2] = {(int32_t)(head[0] + g->columns[0]), (int32_t)(head[1] + g->columns[0])};
+    int32_t acc[2 * GEMM_POSITIONS]; /* channel a, then b */
+    for (int32_t i = 0; i < count; i++) {
+      acc[i] = (int32_t)(head[0] + g->columns[i]);
+      acc[count + i] = (int32_t)(head[1] + g->columns[heads - (int32_t)GEMM_POSITIONS + i]);
+    }
     w += GEMM_HEAD_WORDS;
-    for (const uint32_t *x = g->columns + GEMM_POSITIONS; x != g->columns_end; x += GEMM_GROUP_WORDS) {
-      for (int32_t i = 0; i < 2; i++) {
-        acc[i] = edgec_smlad(w[i], x[0], acc[i]);
-        acc[i] = edgec_smlad(edgec_sxtb16_high(w[i]), x[GEMM_POSITIONS], acc[i]);
+    for (const uint32_t *x = g->columns + heads; x != g->columns_end; x += patches ? (int32_t)PATCH_GROUP_WORDS : (int32_t)GEMM_GROUP_WORDS) {
+      for (int32_t tap = 0; tap < (patches ? 9 : 1); tap++) {
+        const uint32_t *const even = x + (tap / 3) * 2 * PATCH_PIXELS + tap % 3;
+        const uint32_t *const odd = even + (patches ? (int32_t)PATCH_PIXELS : (int32_t)GEMM_POSITIONS);
+        const uint32_t second = nibbles ? w[0] & 0x0f0f0f0fu : w[1];
+        for (int32_t i = 0; i < count; i++) {
+          acc[i] = four_taps(acc[i], w[0], even[i], odd[i]);
+          acc[count + i] = four_taps(acc[count + i], second, even[i], odd[i]);
+        }
+        w += nibbles ? 1 : 2;
       }
-      w += 2;
     }
-    for (int32_t i = 0; i < 2 && y != g->y_end; i++) {
-      *y++ = requantized(g, acc[i], head[2 + i]);
+    const int32_t channels = y + 1 == g->y_end ? 1 : 2;
+    for (int32_t i = 0; i < count; i++) {
+      const int32_t a = nibbles ? (int32_t)((uint32_t)acc[i] - (uint32_t)acc[count + i]) >> 4 : acc[i];
+      y[i * g->pitch] = requantized(g, a, head[2]);
+      if (channels == 2) {
+        y[i * g->pitch + 1] = requantized(g, acc[count + i], head[3]);
+      }
     }
+    y += channels;
   }
 }
 
-static void edgec_dsp_gemm_3x3(const gemm *g) {
-  const uint32_t *w = g->weights;
-  for (int8_t *y = g->y; y != g->y_end; y += 2) {
-    const uint32_t *const head = w;
-    int32_t acc[2 * GEMM_POSITIONS];
-    start_block(g, acc, head);
-    w += GEMM_HEAD_WORDS;
-    for (const uint32_t *x = g->columns + GEMM_POSITIONS; x != g->columns_end; x += PATCH_GROUP_WORDS) {
-      for (int32_t tap = 0; tap < 9; tap++) {
-        const uint32_t *const even = x + (tap / 3) * 2 * PATCH_PIXELS + tap % 3;
-        step_block(acc, w, even, even + PATCH_PIXELS);
-        w += 2;
-      }
-    }
-    store_block(g, acc, head, y);
-  }
-}
+static void edgec_dsp_gemm(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 0, 0); }
+
+static void edgec_dsp_gemm_one(const gemm *g) { run_gemm(g, 1, 0, 0); }
+
+static void edgec_dsp_gemm_3x3(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 1, 0); }
 
 static void unpack_word(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t *sums, int32_t odd) {
   const uint32_t words[2] = {edgec_load_word(x0), edgec_load_word(x1)};

@@ -12,7 +12,6 @@
 
 enum { NIBBLE_HEADS = 2 * GEMM_POSITIONS }; /* words before the groups: corrections of channels a, then of channels b */
 
-
 /* heads: corrections as the unpacking left them (behind, where those of channels b go), and the columns. */
 static void correct_columns(uint32_t *heads, int32_t groups) {
   int32_t odd[GEMM_POSITIONS] = {0, 0, 0, 0};
@@ -73,37 +72,12 @@ void edgec_dsp_gemm_nibbles_3x3(const gemm *g);
   "add r12, r12, r3\n"           \
   "add lr, lr, r3\n"
 
-/* Four taps of eight outputs: 24 instructions, 88 bytes. */
-#define NIBBLE_STEP              \
-  "ldr r4, [r0], #4\n"           \
-  "ldmia r1!, {r2, r3}\n"        \
-  "and r5, r4, #0x0f0f0f0f\n"    \
-  GEMM_SMLAD_01                  \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_23                  \
-  "sxtb16 r4, r4, ror #8\n"      \
-  "sxtb16 r5, r5, ror #8\n"      \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_01                  \
-  "ldmia r1!, {r2, r3}\n"        \
-  GEMM_SMLAD_23
+/* In GEMM_STEP: 24 instructions, 88 bytes. */
+#define NIBBLE_LOAD "ldr r4, [r0], #4\n"
+#define NIBBLE_MASK "and r5, r4, #0x0f0f0f0f\n"
 
-#define NIBBLE_PATCH_STEP(e0, e2, o0, o2) \
-  "ldr r4, [r0], #4\n"                 \
-  "ldrd r2, r3, [r1, #" #e0 "]\n"      \
-  "and r5, r4, #0x0f0f0f0f\n"          \
-  GEMM_SMLAD_01                        \
-  "ldrd r2, r3, [r1, #" #e2 "]\n"      \
-  GEMM_SMLAD_23                        \
-  "sxtb16 r4, r4, ror #8\n"            \
-  "sxtb16 r5, r5, ror #8\n"            \
-  "ldrd r2, r3, [r1, #" #o0 "]\n"      \
-  GEMM_SMLAD_01                        \
-  "ldrd r2, r3, [r1, #" #o2 "]\n"      \
-  GEMM_SMLAD_23
-
-/* 16 times the accumulators of channel A from both, then GEMM_FINISH. */
-#define NIBBLE_FINISH            \
+/* 16 times the accumulators of channel A from both. */
+#define NIBBLE_SPLIT             \
   "sub r6, r6, r10\n"            \
   "sub r7, r7, r11\n"            \
   "sub r8, r8, r12\n"            \
@@ -111,163 +85,22 @@ void edgec_dsp_gemm_nibbles_3x3(const gemm *g);
   "asr r6, r6, #4\n"             \
   "asr r7, r7, #4\n"             \
   "asr r8, r8, #4\n"             \
-  "asr r9, r9, #4\n" GEMM_FINISH
+  "asr r9, r9, #4\n"
 
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_nibbles) GEMM_ENTER
-        "subs r7, r8, r7\n" /* 32 + 32 * groups */
-        "lsrs r7, r7, #5\n"
-        "rsb r7, r7, #1\n"
-        "and r7, r7, #3\n"
-        "movs r8, #88\n"
-        "adr r9, 2f\n"
-        "mla r7, r7, r8, r9\n"
-        "adds r7, r7, #1\n"
-        "str r7, [sp, #32]\n"
-        "1:\n" NIBBLE_START
-        "ldr pc, [sp, #32]\n"
-        ".p2align 2\n"
-        "2:\n" NIBBLE_STEP NIBBLE_STEP NIBBLE_STEP NIBBLE_STEP
-        "ldr r2, [sp, #28]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n" NIBBLE_FINISH EDGEC_DSP_END(edgec_dsp_gemm_nibbles));
+GEMM_FUNCTION(edgec_dsp_gemm_nibbles, "rsb r7, r7, #1\n", 88, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_SPLIT); /* 32 + 32 * groups */
 
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_nibbles_3x3) GEMM_ENTER
-        "1:\n" NIBBLE_START
-        "2:\n" NIBBLE_PATCH_STEP(0, 8, 24, 32) NIBBLE_PATCH_STEP(4, 12, 28, 36) NIBBLE_PATCH_STEP(8, 16, 32, 40)
-        NIBBLE_PATCH_STEP(48, 56, 72, 80) NIBBLE_PATCH_STEP(52, 60, 76, 84) NIBBLE_PATCH_STEP(56, 64, 80, 88)
-        NIBBLE_PATCH_STEP(96, 104, 120, 128) NIBBLE_PATCH_STEP(100, 108, 124, 132) NIBBLE_PATCH_STEP(104, 112, 128, 136)
-        "adds r1, #144\n"
-        "ldr r2, [sp, #28]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n" NIBBLE_FINISH EDGEC_DSP_END(edgec_dsp_gemm_nibbles_3x3));
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_nibbles_3x3, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_SPLIT);
 
-/* Registers as in edgec_dsp_gemm_one. */
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_nibbles_one)
-        "push {r4-r11, lr}\n"
-        "ldr r9, [r0, #8]\n"
-        "ldrd lr, r4, [r0, #16]\n"
-        "ldr r11, [r0, #36]\n"
-        "ldr r12, [r0, #28]\n"
-        "ldr r3, [r0, #24]\n"
-        "ldr r0, [r0, #40]\n"
-        "push {r3, r4}\n"
-        "1:\n"
-        "ldr r1, [sp]\n"
-        "ldmia.w r0!, {r6, r7, r8, r10}\n"
-        "ldr r3, [r1, #16]\n"
-        "ldr r2, [r1], #32\n"
-        "add r6, r6, r2\n"
-        "add r7, r7, r3\n"
-        "2:\n"
-        "ldr r4, [r0], #4\n"
-        "ldr r3, [r1, #16]\n"
-        "ldr r2, [r1], #32\n"
-        "and r5, r4, #0x0f0f0f0f\n"
-        "smlad r6, r4, r2, r6\n"
-        "smlad r7, r5, r2, r7\n"
-        "sxtb16 r4, r4, ror #8\n"
-        "sxtb16 r5, r5, ror #8\n"
-        "smlad r6, r4, r3, r6\n"
-        "smlad r7, r5, r3, r7\n"
-        "cmp r1, r12\n"
-        "bne 2b\n"
-        "sub r6, r6, r7\n"
-        "asr r6, r6, #4\n"
-        "ldr r4, [sp, #4]\n"
-        "cbnz r4, 4f\n"
-        "3:\n"
-        "smmlar r6, r6, r8, lr\n"
-        "smmlar r7, r7, r10, lr\n"
-        "ssat r6, #8, r6\n"
-        "ssat r7, #8, r7\n"
-        "strb r6, [r9], #1\n"
-        "cmp r9, r11\n"
-        "itt ne\n"
-        "strbne r7, [r9], #1\n"
-        "cmpne r9, r11\n"
-        "bne 1b\n"
-        "add sp, sp, #8\n"
-        "pop {r4-r11, pc}\n"
-        "4:\n"
-        "qadd r6, r6, r6\n"
-        "qadd r7, r7, r7\n"
-        "subs r4, r4, #1\n"
-        "bne 4b\n"
-        "b 3b\n" EDGEC_DSP_END(edgec_dsp_gemm_nibbles_one));
+GEMM_FUNCTION_ONE(edgec_dsp_gemm_nibbles_one, "ldr r3, [r1, #16]\nldr r2, [r1], #32\nadd r6, r6, r2\nadd r7, r7, r3\n", NIBBLE_LOAD, NIBBLE_MASK,
+                  "sub r6, r6, r7\nasr r6, r6, #4\n");
 
 #else
 
-/* Four taps of two channels at position slots [0, count) of `even` and `odd`; acc: channel a, then b. */
-static void step_nibbles(int32_t *acc, uint32_t word, const uint32_t *even, const uint32_t *odd, int32_t count) {
-  const uint32_t masked = word & 0x0f0f0f0fu;
-  for (int32_t i = 0; i < count; i++) {
-    acc[i] = edgec_smlad(edgec_sxtb16_high(word), odd[i], edgec_smlad(word, even[i], acc[i]));
-    acc[count + i] = edgec_smlad(edgec_sxtb16_high(masked), odd[i], edgec_smlad(masked, even[i], acc[count + i]));
-  }
-}
+static void edgec_dsp_gemm_nibbles(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 0, 1); }
 
-static void start_nibbles(const gemm *g, int32_t *acc, const uint32_t *head, int32_t count) {
-  for (int32_t i = 0; i < count; i++) {
-    acc[i] = (int32_t)(head[0] + g->columns[i]);
-    acc[count + i] = (int32_t)(head[1] + g->columns[GEMM_POSITIONS + i]);
-  }
-}
+static void edgec_dsp_gemm_nibbles_one(const gemm *g) { run_gemm(g, 1, 0, 1); }
 
-static void finish_nibbles(int32_t *acc, int32_t count) {
-  for (int32_t i = 0; i < count; i++) {
-    acc[i] = (int32_t)((uint32_t)acc[i] - (uint32_t)acc[count + i]) >> 4;
-  }
-}
-
-static void edgec_dsp_gemm_nibbles(const gemm *g) {
-  const uint32_t *w = g->weights;
-  for (int8_t *y = g->y; y != g->y_end; y += 2) {
-    const uint32_t *const head = w;
-    int32_t acc[2 * GEMM_POSITIONS];
-    start_nibbles(g, acc, head, GEMM_POSITIONS);
-    w += GEMM_HEAD_WORDS;
-    for (const uint32_t *x = g->columns + NIBBLE_HEADS; x != g->columns_end; x += GEMM_GROUP_WORDS) {
-      step_nibbles(acc, *w++, x, x + GEMM_POSITIONS, GEMM_POSITIONS);
-    }
-    finish_nibbles(acc, GEMM_POSITIONS);
-    store_block(g, acc, head, y);
-  }
-}
-
-static void edgec_dsp_gemm_nibbles_one(const gemm *g) {
-  const uint32_t *w = g->weights;
-  for (int8_t *y = g->y; y != g->y_end;) {
-    const uint32_t *const head = w;
-    int32_t acc[2];
-    start_nibbles(g, acc, head, 1);
-    w += GEMM_HEAD_WORDS;
-    for (const uint32_t *x = g->columns + NIBBLE_HEADS; x != g->columns_end; x += GEMM_GROUP_WORDS) {
-      step_nibbles(acc, *w++, x, x + GEMM_POSITIONS, 1);
-    }
-    finish_nibbles(acc, 1);
-    for (int32_t i = 0; i < 2 && y != g->y_end; i++) {
-      *y++ = requantized(g, acc[i], head[2 + i]);
-    }
-  }
-}
-
-static void edgec_dsp_gemm_nibbles_3x3(const gemm *g) {
-  const uint32_t *w = g->weights;
-  for (int8_t *y = g->y; y != g->y_end; y += 2) {
-    const uint32_t *const head = w;
-    int32_t acc[2 * GEMM_POSITIONS];
-    start_nibbles(g, acc, head, GEMM_POSITIONS);
-    w += GEMM_HEAD_WORDS;
-    for (const uint32_t *x = g->columns + NIBBLE_HEADS; x != g->columns_end; x += PATCH_GROUP_WORDS) {
-      for (int32_t tap = 0; tap < 9; tap++) {
-        const uint32_t *const even = x + (tap / 3) * 2 * PATCH_PIXELS + tap % 3;
-        step_nibbles(acc, *w++, even, even + PATCH_PIXELS, GEMM_POSITIONS);
-      }
-    }
-    finish_nibbles(acc, GEMM_POSITIONS);
-    store_block(g, acc, head, y);
-  }
-}
+static void edgec_dsp_gemm_nibbles_3x3(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 1, 1); }
 
 #endif
 

@@ -38,8 +38,8 @@ static int8_t requantized(const row_blocks *r, int32_t acc, uint32_t multiplier)
 const uint32_t *edgec_dsp_dense(const row_blocks *r);
 const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r);
 
-#define DENSE_TWO(a, b)          \
-  "ldrd r4, r5, [r0], #8\n"      \
+/* Four inputs to two features, whose words `load` brings to r4 and r5. */
+#define DENSE_TWO(load, a, b) load \
   "smlad " a ", r4, r2, " a "\n" \
   "smlad " b ", r5, r2, " b "\n" \
   "sxtb16 r4, r4, ror #8\n"      \
@@ -47,230 +47,141 @@ const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r);
   "smlad " a ", r4, r3, " a "\n" \
   "smlad " b ", r5, r3, " b "\n"
 
-/* Four inputs to eight features: 33 instructions, 132 bytes. */
-#define DENSE_UNPACK             \
+#define DENSE_STEP(load)         \
   "ldr.w r2, [r1], #4\n"         \
   "rev16.w r3, r2\n"             \
   "sxtb16 r2, r2\n"              \
   "eor.w r3, r3, #0x00800080\n"  \
-  "eor.w r3, r3, #0xff00ff00\n"
-#define DENSE_STEP DENSE_UNPACK  \
-  DENSE_TWO("r6", "r7") DENSE_TWO("r8", "r9") DENSE_TWO("r10", "r11") DENSE_TWO("r12", "lr")
-
-#define DENSE_NIBBLES(a, b)      \
-  "ldr r4, [r0], #4\n"           \
-  "and r5, r4, #0x0f0f0f0f\n"    \
-  "smlad " a ", r4, r2, " a "\n" \
-  "smlad " b ", r5, r2, " b "\n" \
-  "sxtb16 r4, r4, ror #8\n"      \
-  "sxtb16 r5, r5, ror #8\n"      \
-  "smlad " a ", r4, r3, " a "\n" \
-  "smlad " b ", r5, r3, " b "\n"
-
-/* Four inputs to eight features of 4-bit weights: 37 instructions, 148 bytes. */
-#define DENSE_NIBBLE_STEP DENSE_UNPACK \
-  DENSE_NIBBLES("r6", "r7") DENSE_NIBBLES("r8", "r9") DENSE_NIBBLES("r10", "r11") DENSE_NIBBLES("r12", "lr")
+  "eor.w r3, r3, #0xff00ff00\n"  \
+  DENSE_TWO(load, "r6", "r7") DENSE_TWO(load, "r8", "r9") DENSE_TWO(load, "r10", "r11") DENSE_TWO(load, "r12", "lr")
 
 #define DENSE_FINISH(acc, m, at)   \
   "smmlar " acc ", " acc ", " m ", r1\n" \
   "ssat " acc ", #8, " acc "\n"    \
   "strb " acc ", [r2, #" at "]\n"
 
-/* Frame: x 0, x_end 4, entry 8, zero_point 12, y 16, y_end 20, correction 24, has_tail 28, tail 32, weights 36,
- * shift 40. */
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense)
-        "push {r4-r11, lr}\n"
-        "sub sp, sp, #44\n"
-        "ldmia.w r0, {r1-r11}\n"
-        "stmia.w sp, {r1-r11}\n"
-        "mov r0, r10\n"
-        "subs r2, r2, r1\n" /* 4 * words */
-        "lsrs r2, r2, #2\n"
-        "negs r2, r2\n"
-        "and r2, r2, #3\n"
-        "adr r3, 2f\n"
-        "movs r4, #132\n"
-        "mla r2, r2, r4, r3\n"
-        "adds r2, r2, #1\n"
-        "str r2, [sp, #8]\n"
-        "1:\n"
-        "ldmia.w r0!, {r6-r12, lr}\n"
-        "ldr r2, [sp, #24]\n"
-        "ldr r1, [sp]\n"
-        "add r6, r6, r2\n"
-        "add r7, r7, r2\n"
-        "add r8, r8, r2\n"
-        "add r9, r9, r2\n"
-        "add r10, r10, r2\n"
-        "add r11, r11, r2\n"
-        "add r12, r12, r2\n"
-        "add lr, lr, r2\n"
-        "ldr pc, [sp, #8]\n"
-        ".p2align 2\n"
-        "2:\n" DENSE_STEP DENSE_STEP DENSE_STEP DENSE_STEP
-        "ldr r2, [sp, #4]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n"
-        "ldr r2, [sp, #28]\n"
-        "cmp r2, #0\n"
-        "beq 3f\n"
-        "add r1, sp, #32\n" DENSE_STEP
-        "3:\n"
-        "ldr r2, [sp, #40]\n"
-        "cmp r2, #0\n"
-        "bne.w 5f\n"
-        "4:\n"
-        "ldrd r1, r2, [sp, #12]\n"
-        "ldmia r0!, {r3, r4, r5}\n"
-        DENSE_FINISH("r6", "r3", "0") DENSE_FINISH("r7", "r4", "1") DENSE_FINISH("r8", "r5", "2")
-        "ldmia r0!, {r3, r4, r5, r6, r7}\n"
-        DENSE_FINISH("r9", "r3", "3") DENSE_FINISH("r10", "r4", "4") DENSE_FINISH("r11", "r5", "5")
-        DENSE_FINISH("r12", "r6", "6") DENSE_FINISH("lr", "r7", "7")
-        "adds r2, r2, #8\n"
-        "ldr r3, [sp, #20]\n"
-        "str r2, [sp, #16]\n"
-        "cmp r2, r3\n"
-        "bne.w 1b\n"
-        "add sp, sp, #44\n"
-        "pop {r4-r11, pc}\n"
-        "5:\n"
-        "qadd r6, r6, r6\n"
-        "qadd r7, r7, r7\n"
-        "qadd r8, r8, r8\n"
-        "qadd r9, r9, r9\n"
-        "qadd r10, r10, r10\n"
-        "qadd r11, r11, r11\n"
-        "qadd r12, r12, r12\n"
-        "qadd lr, lr, lr\n"
-        "subs r2, r2, #1\n"
-        "bne 5b\n"
-        "b 4b\n" EDGEC_DSP_END(edgec_dsp_dense));
+/* The function for one form of weights: the registers from r1 to `last` hold the frame, which takes `frame` bytes; DENSE_STEPs take step_bytes;
+ * `correct` and `split` stand before and behind the sums of eight features.
+ * Frame: x 0, x_end 4, entry 8, zero_point 12, y 16, y_end 20, correction 24, has_tail 28, tail 32, weights 36,
+ * shift 40, correction_b 44. */
+#define DENSE_FUNCTION(name, frame, last, step_bytes, load, correct, split) \
+  __asm__(EDGEC_DSP_BEGIN(name)             \
+          "push {r4-r11, lr}\n"             \
+          "sub sp, sp, #" #frame "\n"       \
+          "ldmia.w r0, {r1-" #last "}\n"    \
+          "stmia.w sp, {r1-" #last "}\n"    \
+          "mov r0, r10\n"                   \
+          "subs r2, r2, r1\n" /* 4 * words */ \
+          "lsrs r2, r2, #2\n"               \
+          "negs r2, r2\n"                   \
+          "and r2, r2, #3\n"                \
+          "adr r3, 2f\n"                    \
+          "movs r4, #" #step_bytes "\n"     \
+          "mla r2, r2, r4, r3\n"            \
+          "adds r2, r2, #1\n"               \
+          "str r2, [sp, #8]\n"              \
+          "1:\n"                            \
+          "ldmia.w r0!, {r6-r12, lr}\n"     \
+          "ldr r2, [sp, #24]\n" correct     \
+          "ldr r1, [sp]\n"                  \
+          "ldr pc, [sp, #8]\n"              \
+          ".p2align 2\n"                    \
+          "2:\n" DENSE_STEP(load) DENSE_STEP(load) DENSE_STEP(load) DENSE_STEP(load) \
+          "ldr r2, [sp, #4]\n"              \
+          "cmp r1, r2\n"                    \
+          "bne.w 2b\n"                      \
+          "ldr r2, [sp, #28]\n"             \
+          "cmp r2, #0\n"                    \
+          "beq 3f\n"                        \
+          "add r1, sp, #32\n" DENSE_STEP(load) \
+          "3:\n" split                      \
+          "ldr r2, [sp, #40]\n"             \
+          "cmp r2, #0\n"                    \
+          "bne.w 5f\n"                      \
+          "4:\n"                            \
+          "ldrd r1, r2, [sp, #12]\n"        \
+          "ldmia r0!, {r3, r4, r5}\n"       \
+          DENSE_FINISH("r6", "r3", "0") DENSE_FINISH("r7", "r4", "1") DENSE_FINISH("r8", "r5", "2")   \
+          "ldmia r0!, {r3, r4, r5, r6, r7}\n" \
+          DENSE_FINISH("r9", "r3", "3") DENSE_FINISH("r10", "r4", "4") DENSE_FINISH("r11", "r5", "5") \
+          DENSE_FINISH("r12", "r6", "6") DENSE_FINISH("lr", "r7", "7") \
+          "adds r2, r2, #8\n"               \
+          "ldr r3, [sp, #20]\n"             \
+          "str r2, [sp, #16]\n"             \
+          "cmp r2, r3\n"                    \
+          "bne.w 1b\n"                      \
+          "add sp, sp, #" #frame "\n"       \
+          "pop {r4-r11, pc}\n"              \
+          "5:\n"                            \
+          "qadd r6, r6, r6\n"               \
+          "qadd r7, r7, r7\n"               \
+          "qadd r8, r8, r8\n"               \
+          "qadd r9, r9, r9\n"               \
+          "qadd r10, r10, r10\n"            \
+          "qadd r11, r11, r11\n"            \
+          "qadd r12, r12, r12\n"            \
+          "qadd lr, lr, lr\n"               \
+          "subs r2, r2, #1\n"               \
+          "bne 5b\n"                        \
+          "b 4b\n" EDGEC_DSP_END(name))
 
-/* The same frame, and correction_b at 44. */
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_dense_nibbles)
-        "push {r4-r11, lr}\n"
-        "sub sp, sp, #52\n"
-        "ldmia.w r0, {r1-r12}\n"
-        "stmia.w sp, {r1-r12}\n"
-        "mov r0, r10\n"
-        "subs r2, r2, r1\n" /* 4 * words */
-        "lsrs r2, r2, #2\n"
-        "negs r2, r2\n"
-        "and r2, r2, #3\n"
-        "adr r3, 2f\n"
-        "movs r4, #148\n"
-        "mla r2, r2, r4, r3\n"
-        "adds r2, r2, #1\n"
-        "str r2, [sp, #8]\n"
-        "1:\n"
-        "ldmia.w r0!, {r6-r12, lr}\n"
-        "ldr r2, [sp, #24]\n"
-        "ldr r3, [sp, #44]\n"
-        "ldr r1, [sp]\n"
-        "add r6, r6, r2\n"
-        "add r7, r7, r3\n"
-        "add r8, r8, r2\n"
-        "add r9, r9, r3\n"
-        "add r10, r10, r2\n"
-        "add r11, r11, r3\n"
-        "add r12, r12, r2\n"
-        "add lr, lr, r3\n"
-        "ldr pc, [sp, #8]\n"
-        ".p2align 2\n"
-        "2:\n" DENSE_NIBBLE_STEP DENSE_NIBBLE_STEP DENSE_NIBBLE_STEP DENSE_NIBBLE_STEP
-        "ldr r2, [sp, #4]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n"
-        "ldr r2, [sp, #28]\n"
-        "cmp r2, #0\n"
-        "beq.w 3f\n"
-        "add r1, sp, #32\n" DENSE_NIBBLE_STEP
-        "3:\n"
-        "sub r6, r6, r7\n"
-        "sub r8, r8, r9\n"
-        "sub r10, r10, r11\n"
-        "sub r12, r12, lr\n"
-        "asr r6, r6, #4\n"
-        "asr r8, r8, #4\n"
-        "asr r10, r10, #4\n"
-        "asr r12, r12, #4\n"
-        "ldr r2, [sp, #40]\n"
-        "cmp r2, #0\n"
-        "bne.w 5f\n"
-        "4:\n"
-        "ldrd r1, r2, [sp, #12]\n"
-        "ldmia r0!, {r3, r4, r5}\n"
-        DENSE_FINISH("r6", "r3", "0") DENSE_FINISH("r7", "r4", "1") DENSE_FINISH("r8", "r5", "2")
-        "ldmia r0!, {r3, r4, r5, r6, r7}\n"
-        DENSE_FINISH("r9", "r3", "3") DENSE_FINISH("r10", "r4", "4") DENSE_FINISH("r11", "r5", "5")
-        DENSE_FINISH("r12", "r6", "6") DENSE_FINISH("lr", "r7", "7")
-        "adds r2, r2, #8\n"
-        "ldr r3, [sp, #20]\n"
-        "str r2, [sp, #16]\n"
-        "cmp r2, r3\n"
-        "bne.w 1b\n"
-        "add sp, sp, #52\n"
-        "pop {r4-r11, pc}\n"
-        "5:\n"
-        "qadd r6, r6, r6\n"
-        "qadd r7, r7, r7\n"
-        "qadd r8, r8, r8\n"
-        "qadd r9, r9, r9\n"
-        "qadd r10, r10, r10\n"
-        "qadd r11, r11, r11\n"
-        "qadd r12, r12, r12\n"
-        "qadd lr, lr, lr\n"
-        "subs r2, r2, #1\n"
-        "bne 5b\n"
-        "b 4b\n" EDGEC_DSP_END(edgec_dsp_dense_nibbles));
+#define DENSE_CORRECT(odd)       \
+  "add r6, r6, r2\n"             \
+  "add r7, r7, " odd "\n"        \
+  "add r8, r8, r2\n"             \
+  "add r9, r9, " odd "\n"        \
+  "add r10, r10, r2\n"           \
+  "add r11, r11, " odd "\n"      \
+  "add r12, r12, r2\n"           \
+  "add lr, lr, " odd "\n"
+
+/* 33 instructions a step. */
+DENSE_FUNCTION(edgec_dsp_dense, 44, r11, 132, "ldrd r4, r5, [r0], #8\n", DENSE_CORRECT("r2"), "");
+
+#define NIBBLE_LOAD "ldr r4, [r0], #4\nand r5, r4, #0x0f0f0f0f\n"
+#define NIBBLE_SPLIT             \
+  "sub r6, r6, r7\n"             \
+  "sub r8, r8, r9\n"             \
+  "sub r10, r10, r11\n"          \
+  "sub r12, r12, lr\n"           \
+  "asr r6, r6, #4\n"             \
+  "asr r8, r8, #4\n"             \
+  "asr r10, r10, #4\n"           \
+  "asr r12, r12, #4\n"
+
+/* 37 instructions a step. */
+DENSE_FUNCTION(edgec_dsp_dense_nibbles, 52, r12, 148, NIBBLE_LOAD, "ldr r3, [sp, #44]\n" DENSE_CORRECT("r3"), NIBBLE_SPLIT);
 
 #else
 
-static const uint32_t *edgec_dsp_dense(const row_blocks *r) {
+static const uint32_t *run_blocks(const row_blocks *r, int nibbles) {
   const uint32_t *w = r->weights;
   for (int8_t *y = r->y; y != r->y_end; y += BLOCK) {
     int32_t acc[BLOCK];
     for (int32_t i = 0; i < BLOCK; i++) {
-      acc[i] = edgec_wrapping_add((int32_t)*w++, r->correction);
+      acc[i] = edgec_wrapping_add((int32_t)*w++, nibbles && i % 2 != 0 ? r->correction_b : r->correction);
     }
     const int32_t words = (int32_t)(r->x_end - r->x) / 4;
     for (int32_t k = 0; k < words + r->has_tail; k++) {
       const uint32_t word = k == words ? r->tail : edgec_load_word(r->x + 4 * k);
       for (int32_t i = 0; i < BLOCK; i++) {
-        acc[i] = edgec_smlad(*w, edgec_sxtb16(word), acc[i]);
-        acc[i] = edgec_smlad(edgec_sxtb16_high(*w++), edgec_odd(word), acc[i]);
+        const uint32_t weights = nibbles && i % 2 != 0 ? *w & 0x0f0f0f0fu : *w;
+        acc[i] = edgec_smlad(weights, edgec_sxtb16(word), acc[i]);
+        acc[i] = edgec_smlad(edgec_sxtb16_high(weights), edgec_odd(word), acc[i]);
+        w += nibbles ? i % 2 : 1;
       }
     }
     for (int32_t i = 0; i < BLOCK; i++) {
+      acc[i] = nibbles && i % 2 == 0 ? (int32_t)((uint32_t)acc[i] - (uint32_t)acc[i + 1]) >> 4 : acc[i];
       y[i] = requantized(r, acc[i], *w++);
     }
   }
   return w;
 }
 
-static const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r) {
-  const uint32_t *w = r->weights;
-  for (int8_t *y = r->y; y != r->y_end; y += BLOCK) {
-    int32_t acc[BLOCK];
-    for (int32_t i = 0; i < BLOCK; i++) {
-      acc[i] = edgec_wrapping_add((int32_t)*w++, i % 2 == 0 ? r->correction : r->correction_b);
-    }
-    const int32_t words = (int32_t)(r->x_end - r->x) / 4;
-    for (int32_t k = 0; k < words + r->has_tail; k++) {
-      const uint32_t word = k == words ? r->tail : edgec_load_word(r->x + 4 * k);
-      for (int32_t i = 0; i < BLOCK; i++) {
-        const uint32_t weights = i % 2 == 0 ? *w : *w++ & 0x0f0f0f0fu;
-        acc[i] = edgec_smlad(weights, edgec_sxtb16(word), acc[i]);
-        acc[i] = edgec_smlad(edgec_sxtb16_high(weights), edgec_odd(word), acc[i]);
-      }
-    }
-    for (int32_t i = 0; i < BLOCK; i++) {
-      acc[i] = i % 2 == 0 ? (int32_t)((uint32_t)acc[i] - (uint32_t)acc[i + 1]) >> 4 : acc[i];
-      y[i] = requantized(r, acc[i], *w++);
-    }
-  }
-  return w;
-}
+static const uint32_t *edgec_dsp_dense(const row_blocks *r) { return run_blocks(r, 0); }
+
+static const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r) { return run_blocks(r, 1); }
 
 #endif
 

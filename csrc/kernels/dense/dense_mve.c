@@ -153,32 +153,6 @@ static void run_row(const dense_row *row) {
 
 #else
 
-static int32_t word(const int8_t *at) {
-  const uint8_t *const b = (const uint8_t *)at;
-  return (int32_t)((uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24);
-}
-
-static void run_row(const dense_row *row) {
-  const int8_t *stream = row->weights;
-  for (int32_t first = 0; first < row->features; first += FEATURES) {
-    const int8_t *const multipliers = stream + 4 * FEATURES + row->blocks * FEATURES * EDGEC_MVE_BLOCK;
-    int8_t result[FEATURES]; /* stored together, as the assembly does: the output may overlap the input */
-    for (int32_t n = 0; n < FEATURES; n++) {
-      const int8_t *w = stream + 4 * FEATURES + n * EDGEC_MVE_BLOCK;
-      int32_t acc = word(stream + 4 * n);
-      for (int32_t k = 0; k < row->blocks * EDGEC_MVE_BLOCK; k++) {
-        acc = edgec_mac(acc, row->input[k], w[k / EDGEC_MVE_BLOCK * FEATURES * EDGEC_MVE_BLOCK + k % EDGEC_MVE_BLOCK]);
-      }
-      result[n] = edgec_requantize(acc, (int32_t)(2u * (uint32_t)word(multipliers + 4 * (n / 2 + n % 2 * 4))), row->shift, row->zero_point, (int16_t)row->low[0],
-                                   (int16_t)row->high[0]);
-    }
-    for (int32_t n = 0; n < FEATURES && first + n < row->features; n++) {
-      row->output[first + n] = result[n];
-    }
-    stream = multipliers + 4 * FEATURES;
-  }
-}
-
 static int32_t sum_of(const int8_t *x, int32_t count) {
   int32_t sum = 0;
   for (int32_t i = 0; i < count; i++) {
@@ -187,25 +161,33 @@ static int32_t sum_of(const int8_t *x, int32_t count) {
   return sum;
 }
 
-static void run_row_nibbles(const dense_row *row) {
+/* Feature n of the eight at `stream` from its accumulator. */
+static int8_t finished(const dense_row *row, const int8_t *multipliers, int32_t n, int32_t acc) {
+  const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(multipliers + 4 * (n / 2 + n % 2 * 4)));
+  return edgec_requantize(acc, multiplier, row->shift, row->zero_point, (int16_t)row->low[0], (int16_t)row->high[0]);
+}
+
+static void run_portable(const dense_row *row, int nibbles) {
+  const int32_t step = (nibbles ? FEATURES / 2 : (int32_t)FEATURES) * EDGEC_MVE_BLOCK; /* bytes for 16 inputs */
   const int8_t *stream = row->weights;
   for (int32_t first = 0; first < row->features; first += FEATURES) {
-    const int8_t *const multipliers = stream + 4 * FEATURES + row->blocks * FEATURES / 2 * EDGEC_MVE_BLOCK;
+    const int8_t *const multipliers = stream + 4 * FEATURES + row->blocks * step;
     int8_t result[FEATURES]; /* stored together, as the assembly does: the output may overlap the input */
     for (int32_t n = 0; n < FEATURES; n += 2) {
-      const int8_t *w = stream + 4 * FEATURES + n / 2 * EDGEC_MVE_BLOCK;
-      int32_t both = word(stream + 4 * n);
-      int32_t odd = word(stream + 4 * (n + 1));
+      const int8_t *const w = stream + 4 * FEATURES + (nibbles ? n / 2 : n) * EDGEC_MVE_BLOCK;
+      int32_t even = edgec_mve_word(stream + 4 * n); /* with nibbles 16 times the even feature and the odd one */
+      int32_t odd = edgec_mve_word(stream + 4 * (n + 1));
       for (int32_t k = 0; k < row->blocks * EDGEC_MVE_BLOCK; k++) {
-        const int8_t byte = w[k / EDGEC_MVE_BLOCK * FEATURES / 2 * EDGEC_MVE_BLOCK + k % EDGEC_MVE_BLOCK];
-        both = edgec_mac(both, row->input[k], byte);
-        odd = edgec_mac(odd, row->input[k], byte & 15);
+        const int8_t *const at = w + k / EDGEC_MVE_BLOCK * step + k % EDGEC_MVE_BLOCK;
+        even = edgec_mac(even, row->input[k], *at);
+        odd = edgec_mac(odd, row->input[k], nibbles ? *at & 15 : at[EDGEC_MVE_BLOCK]);
       }
-      const int32_t acc[2] = {(int32_t)((uint32_t)both - (uint32_t)odd) >> 4, edgec_wrapping_add(odd, row->correction)};
-      for (int32_t i = 0; i < 2; i++) {
-        result[n + i] = edgec_requantize(acc[i], (int32_t)(2u * (uint32_t)word(multipliers + 4 * (n / 2 + i * 4))), row->shift, row->zero_point,
-                                         (int16_t)row->low[0], (int16_t)row->high[0]);
+      if (nibbles) {
+        even = (int32_t)((uint32_t)even - (uint32_t)odd) >> 4;
+        odd = edgec_wrapping_add(odd, row->correction);
       }
+      result[n] = finished(row, multipliers, n, even);
+      result[n + 1] = finished(row, multipliers, n + 1, odd);
     }
     for (int32_t n = 0; n < FEATURES && first + n < row->features; n++) {
       row->output[first + n] = result[n];
@@ -213,6 +195,10 @@ static void run_row_nibbles(const dense_row *row) {
     stream = multipliers + 4 * FEATURES;
   }
 }
+
+static void run_row(const dense_row *row) { run_portable(row, 0); }
+
+static void run_row_nibbles(const dense_row *row) { run_portable(row, 1); }
 
 #endif
 

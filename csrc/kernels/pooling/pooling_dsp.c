@@ -7,24 +7,15 @@ void edgec_s8_average_pool2d__dsp(const void *params, const edgec_operands *oper
 
 enum { MAX_TAPS = 256 };
 
-typedef struct span {
-  int32_t first, last;
-} span;
-
-static span span_inside(int32_t origin, int32_t kernel, int32_t size) {
-  const span s = {origin < 0 ? 0 : origin, origin + kernel > size ? size : origin + kernel};
-  return s;
-}
-
 void edgec_s8_average_pool2d__dsp(const void *params, const edgec_operands *operands) {
   const edgec_average_pool2d_params *const p = params;
   const int32_t *const multiplier = operands->constant[0];
   const int32_t channels = p->channels;
   int8_t *y = operands->output[0];
   for (int32_t oy = 0; oy < p->out_h; oy++) {
-    const span v = span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
+    const edgec_span v = edgec_span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
     for (int32_t ox = 0; ox < p->out_w; ox++) {
-      const span h = span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
+      const edgec_span h = edgec_span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
       const int32_t taps = (v.last - v.first) * (h.last - h.first);
       const int32_t m = multiplier[p->multipliers == 1 ? 0 : taps - 1];
       for (int32_t c = 0; c < channels; c += 4) {

@@ -5,24 +5,14 @@
 void edgec_s8_average_pool2d__ref(const void *params, const edgec_operands *operands);
 void edgec_s8_max_pool2d__ref(const void *params, const edgec_operands *operands);
 
-/* The part [first, last) of a window that lies inside [0, size). */
-typedef struct span {
-  int32_t first, last;
-} span;
-
-static span span_inside(int32_t origin, int32_t kernel, int32_t size) {
-  const span s = {origin < 0 ? 0 : origin, origin + kernel > size ? size : origin + kernel};
-  return s;
-}
-
 void edgec_s8_average_pool2d__ref(const void *params, const edgec_operands *operands) {
   const edgec_average_pool2d_params *const p = params;
   const int32_t *const multiplier = operands->constant[0];
   int8_t *y = operands->output[0];
   for (int32_t oy = 0; oy < p->out_h; oy++) {
-    const span v = span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
+    const edgec_span v = edgec_span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
     for (int32_t ox = 0; ox < p->out_w; ox++) {
-      const span h = span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
+      const edgec_span h = edgec_span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
       const int32_t taps = (v.last - v.first) * (h.last - h.first);
       const int32_t m = multiplier[p->multipliers == 1 ? 0 : taps - 1];
       for (int32_t c = 0; c < p->channels; c++) {
@@ -44,9 +34,9 @@ void edgec_s8_max_pool2d__ref(const void *params, const edgec_operands *operands
   const edgec_max_pool2d_params *const p = params;
   int8_t *y = operands->output[0];
   for (int32_t oy = 0; oy < p->out_h; oy++) {
-    const span v = span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
+    const edgec_span v = edgec_span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
     for (int32_t ox = 0; ox < p->out_w; ox++) {
-      const span h = span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
+      const edgec_span h = edgec_span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
       for (int32_t c = 0; c < p->channels; c++) {
         int32_t top = INT8_MIN;
         for (int32_t iy = v.first; iy < v.last; iy++) {
