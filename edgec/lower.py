@@ -23,14 +23,10 @@ from edgec.ops.layout import ONNX_LAYOUT, Transpose
 from edgec.ops.pointwise import Region, find_regions
 from edgec.ops.unary import lower_table
 from edgec.ops.weights import INT4_MAX, INT4_MIN
-from edgec.ops.wide import WIDE_OPERATORS, rescale_attributes
+from edgec.ops.wide import WIDE_OPERATORS, WIDE_READERS, rescale_attributes
 
 NAME_LENGTH = 40
 """Longest name of a tensor or operator, before a number that makes it unique."""
-
-
-WIDE = (*WIDE_OPERATORS, QUANTIZE, DEQUANTIZE)
-"""What takes activations of 16 bits; operators that move no byte (ONNX_LAYOUT) pass them on."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +106,8 @@ class Lowering:
         """Refuses what node cannot read: indices, and 16 bits where its operator knows only 8."""
         if view.tensor.dtype == "int32":
             raise self._refuse_indices(node, view.tensor.name)
-        if view.tensor.dtype == "int16" and node.op_type not in WIDE:
-            raise self.refuse(node, f"{node.op_type} of 16 bits is not supported", f"{view.tensor.name} is int16, which {', '.join(WIDE_OPERATORS)} take", "quantize what it reads to 8 bits: QuantizeLinear and DequantizeLinear behind the 16-bit pair")
+        if view.tensor.dtype == "int16" and node.op_type not in (*WIDE_READERS, QUANTIZE, DEQUANTIZE):
+            raise self.refuse(node, f"{node.op_type} of 16 bits is not supported", f"{view.tensor.name} is int16, which {', '.join(WIDE_READERS)} take", "quantize what it reads to 8 bits: QuantizeLinear and DequantizeLinear behind the 16-bit pair")
 
     def _refuse_indices(self, node: ir.Node, name: str | None) -> ModelError:
         fix = f'compile with outputs=["{name}"] (--cut-output {name}), and do what follows in the application'
@@ -258,7 +254,7 @@ class Lowering:
         if len(parameters) > 1:
             raise self.refuse(node, "the output is quantized in two ways", f"scale, zero_point and bits: {sorted(parameters)}", "use one QuantizeLinear for a tensor")
         scale, zero_point, bits = parameters.pop()
-        if bits == 16 and node.op_type not in WIDE:
+        if bits == 16 and node.op_type not in WIDE_OPERATORS:
             raise self.refuse(node, f"{node.op_type} to 16 bits is not supported", f"its QuantizeLinear gives int16, which {', '.join(WIDE_OPERATORS)} give", "quantize this tensor to 8 bits")
         clamp = [int(np.clip(np.rint(b / scale) + zero_point, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)) for b in (low, high)]
         return Result(value.name or node.name, value, dims(value), scale, zero_point, *clamp, bits)

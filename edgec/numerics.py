@@ -178,19 +178,28 @@ def softmax_constants(scale_x: float, depth: int, scale_y: float) -> tuple[np.nd
             return mpmath.exp(-d * mpmath.mpf(scale_x)) * 2**f_bits
 
         table[d] = decided(math.exp(-d * scale_x) * 2.0**f_bits, at_high_precision)
+    return table, *_output_factor(scale_y)
+
+
+def _output_factor(scale_y: float) -> tuple[int, int]:
+    """The factor round(2^f / s_y) of a softmax's output and its fraction bits f."""
     fraction = 8
     while fraction > 0 and round(2.0**fraction / scale_y) > 2**15:
         fraction -= 1
     factor = round(2.0**fraction / scale_y)
     if not 1 <= factor <= 2**15:
         raise ValueError(f"softmax output scale {scale_y:g}; the integer form needs 2^-15 to 2^8")
-    return table, factor, fraction
+    return factor, fraction
 
 
 def softmax(q: np.ndarray, table: np.ndarray, factor: int, fraction: int, zero_y: int) -> np.ndarray:
     """Integer softmax over the last axis of an int8 array. Uniquely determined bytes: docs/SPEC.md 1.8."""
     q = np.asarray(q, np.int64)
-    t = table.astype(np.int64)[q.max(axis=-1, keepdims=True) - q]
+    return softmax_of_powers(table.astype(np.int64)[q.max(axis=-1, keepdims=True) - q], factor, fraction, zero_y)
+
+
+def softmax_of_powers(t: np.ndarray, factor: int, fraction: int, zero_y: int) -> np.ndarray:
+    """int64 [..., N] entries T of rows, divided by the rows' sums: int8 output steps."""
     s = t.sum(axis=-1, keepdims=True)
     k = np.zeros_like(s)
     while np.any((s >> k) >= 2**SOFTMAX_ROW_BITS):
@@ -199,3 +208,32 @@ def softmax(q: np.ndarray, table: np.ndarray, factor: int, fraction: int, zero_y
     r = 2**31 // s16
     y = zero_y + ((t * r * factor + (1 << (30 + k + fraction))) >> (31 + k + fraction))
     return np.clip(y, INT8_MIN, INT8_MAX).astype(np.int8)
+
+
+LOG2_E = 1.4426950408889634
+OCTAVE_BITS = 14
+"""Fraction bits of a softmax_s16's exponent."""
+EXP2 = (181679, 62768, 13948, 1788)
+"""2^−x = 1 − x·(c0 − x·(c1 − x·(c2 − x·c3))) for x in [0, 1), times 2^18: within 1.3e−5 as evaluated, and nowhere rising."""
+
+
+def softmax_s16_constants(scale_x: float, depth: int, scale_y: float) -> tuple[int, int, int, int, int]:
+    """Attributes of the integer softmax of int16 (docs/SPEC.md 1.12): M and shift of s_x·log2 e, ⌈log2 N⌉, output factor, its fraction bits."""
+    if not 1 <= depth <= 32768:
+        raise ValueError(f"softmax over {depth} entries; at most 32768 are defined")
+    shift = 47
+    while shift > 1 and np.rint(scale_x * LOG2_E * 2.0 ** (OCTAVE_BITS + shift)) > INT32_MAX:
+        shift -= 1
+    multiplier = int(min(np.rint(scale_x * LOG2_E * 2.0 ** (OCTAVE_BITS + shift)), INT32_MAX))
+    return multiplier, shift, math.ceil(math.log2(depth)), *_output_factor(scale_y)
+
+
+def softmax_s16_powers(q: np.ndarray, multiplier: int, shift: int, depth_bits: int) -> np.ndarray:
+    """T int64 [..., N] of int16 rows: 2^(30 − depth_bits) · exp(−(max − q)·s_x), docs/SPEC.md 1.12."""
+    q = np.asarray(q, np.int64)
+    octaves = ((q.max(axis=-1, keepdims=True) - q) * multiplier + (1 << (shift - 1))) >> shift
+    whole, f = (octaves >> OCTAVE_BITS) + depth_bits, octaves & (2**OCTAVE_BITS - 1)
+    r = EXP2[3]
+    for c in EXP2[2::-1]:
+        r = c - ((r * f) >> OCTAVE_BITS)
+    return np.where(whole > 30, 0, (((2**31 - ((r * f) >> 1)) >> np.minimum(whole, 30)) + 1) >> 1)

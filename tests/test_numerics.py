@@ -94,6 +94,28 @@ def test_softmax_is_within_one_step_of_float(scale_x, depth):
     assert np.abs(got - np.minimum(256 * e / e.sum(axis=-1, keepdims=True), 255)).max() <= 1.0
 
 
+@pytest.mark.parametrize("scale_x", [1e-9, 1e-5, 0.0004, 0.003, 0.7, 1e6])
+@pytest.mark.parametrize("depth", [1, 2, 10, 100, 4096])
+def test_softmax_of_16_bits_is_within_a_fiftieth_of_correct_rounding(scale_x, depth):
+    rng = np.random.default_rng(depth)
+    q = (rng.integers(-32768, 32768, (20, depth)) * np.linspace(0.01, 1, 20)[:, None]).astype(np.int16)
+    q[1], q[2, 0] = -32768, 32767
+    multiplier, shift, depth_bits, factor, fraction = numerics.softmax_s16_constants(scale_x, depth, 1 / 256)
+    powers = numerics.softmax_s16_powers(q, multiplier, shift, depth_bits)
+    assert powers.sum(axis=-1).max() <= 2**30 and powers.max(axis=-1).min() == 2 ** (30 - depth_bits)
+    got = numerics.softmax_of_powers(powers, factor, fraction, -128).astype(float) + 128
+    x = q.astype(float) * scale_x
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    assert np.abs(got - np.minimum(256 * e / e.sum(axis=-1, keepdims=True), 255)).max() <= 0.52
+
+
+def test_powers_of_two_never_rise():
+    q = -np.arange(3 * 2**14)[None]
+    powers = numerics.softmax_s16_powers(q, 2**30, 30, 0)[0]  # 2^-14 octaves a step
+    assert (np.diff(powers) <= 0).all() and powers[2**14] == 2**29
+    assert np.abs(powers / 2.0 ** (30 + q[0] / 2**14) - 1).max() <= 1.3e-5
+
+
 def test_tables_are_decided_at_ties():
     table = numerics.unary_table(lambda v: v / 2, 1.0, 0, 1.0, 0, lambda v: v / 2)
     assert table[128 + 1] == 1 and table[128 - 1] == 0 and table[128 + 3] == 2  # half up

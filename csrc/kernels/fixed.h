@@ -25,6 +25,12 @@ static inline int32_t edgec_clamp(int32_t value, int32_t low, int32_t high) {
   return value > high ? high : value;
 }
 
+/* An element of an int16 tensor, little-endian at any address: an altered artifact may put it anywhere. */
+static inline int32_t edgec_int16_at(const int8_t *tensor, int32_t index) {
+  const uint8_t *const pair = (const uint8_t *)tensor + 2 * index;
+  return (int16_t)(uint16_t)(pair[0] | pair[1] << 8);
+}
+
 /* acc + x * w modulo 2^32; |x * w| fits int32 for every int8, int16 and 17-bit operand edgec multiplies. */
 static inline int32_t edgec_mac(int32_t acc, int32_t x, int32_t w) {
   return (int32_t)((uint32_t)acc + (uint32_t)(x * w));

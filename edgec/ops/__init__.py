@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgec.ops.argmax import ArgMax
+from edgec.ops.argmax import ArgMax, ArgMaxS16
 from edgec.ops.base import Operator
 from edgec.ops.conv import Conv2d, DepthwiseConv2d
 from edgec.ops.conv_transpose import ConvTranspose2d
@@ -14,7 +14,7 @@ from edgec.ops.movement import ONNX_MOVEMENT, Concat, ConstantTensor, Gather, Pa
 from edgec.ops.pooling import AveragePool2d, MaxPool2d
 from edgec.ops.product import ONNX_PRODUCT, Maximum, Minimum, Mul
 from edgec.ops.resize import Resize
-from edgec.ops.softmax import Softmax
+from edgec.ops.softmax import Softmax, SoftmaxS16
 from edgec.ops.table_pool import TablePool2d
 from edgec.ops.unary import Lookup
 from edgec.ops.wide import AddS16, AveragePool2dS16, Conv2dS16, RescaleS16
@@ -25,7 +25,7 @@ OPERATORS: dict[str, Operator] = {
         Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose(),
         StridedCopy(), Concat(), Pad(), Gather(), ConstantTensor(), Mul(), Minimum(), Maximum(), Resize(), ConvTranspose2d(),
         ArgMax(), TablePool2d(), Div(),
-        Conv2dS16(), AveragePool2dS16(), AddS16(), RescaleS16(),
+        Conv2dS16(), AveragePool2dS16(), AddS16(), RescaleS16(), SoftmaxS16(), ArgMaxS16(),
     )  # fmt: skip
 }
 BY_CODE: dict[int, Operator] = {op.code: op for op in OPERATORS.values()}

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgec.ir.core import Program, Tensor
+from edgec.ir.core import Op, Program, Tensor
 from edgec.ops.base import Operator, single
+from edgec.ops.wide import elements
 
 
 class ArgMax(Operator):
@@ -20,6 +21,11 @@ class ArgMax(Operator):
     onnx = ("ArgMax", "ArgMin")
     fields = ("outer", "depth", "inner", "last", "least")
     output_dtype = "int32"
+    bits = 8
+    """Of the values that are compared."""
+
+    def input_dtypes(self, op: Op) -> tuple[str, ...]:
+        return (f"int{self.bits}",)
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
@@ -31,7 +37,7 @@ class ArgMax(Operator):
 
     def golden(self, op, inputs, constants):
         a = op.attrs
-        x = np.asarray(inputs[0]).reshape(a["outer"], a["depth"], a["inner"])
+        x = elements(inputs[0], self.bits).reshape(a["outer"], a["depth"], a["inner"])
         x = ~x if a["least"] else x
         found = a["depth"] - 1 - x[:, ::-1].argmax(axis=1) if a["last"] else x.argmax(axis=1)
         return [found.astype(np.int32)]
@@ -49,12 +55,20 @@ class ArgMax(Operator):
         inner = int(np.prod([view.shape[a] for a in view.order[at + 1 :]], dtype=np.int64))
         attrs = {"outer": outer, "depth": view.shape[axis], "inner": inner}
         attrs |= {"last": node.attributes.get_int("select_last_index", 0), "least": int(node.op_type == "ArgMin")}
-        ctx.emit("argmax", node.name, [view.tensor], y, attrs)
+        ctx.emit("argmax_s16" if view.tensor.dtype == "int16" else "argmax", node.name, [view.tensor], y, attrs)
 
     def cases(self) -> Iterator[Program]:
         shapes = [(1, 10, 1, 0, 0), (6, 4, 1, 1, 0), (2, 3, 5, 0, 1), (3, 300, 2, 1, 1), (1, 1, 7, 0, 0)]
         for i, (outer, depth, inner, last, least) in enumerate(shapes):
-            name = f"argmax_{i}"
+            name = f"{self.opcode}_{i}"
             attrs = {"outer": outer, "depth": depth, "inner": inner, "last": last, "least": least}
-            x = Tensor(f"{name}.x", (outer, depth, inner), zero_point=5)
+            x = Tensor(f"{name}.x", (outer, depth, inner), f"int{self.bits}", zero_point=5 if self.bits == 8 else 0)
             yield single(self, name, attrs, [x], Tensor(f"{name}.y", (outer, inner), "int32"))
+
+
+class ArgMaxS16(ArgMax):
+    """argmax of int16 with zero_point 0."""
+
+    opcode, code = "argmax_s16", 34
+    onnx = ()
+    bits = 16

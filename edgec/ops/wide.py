@@ -20,6 +20,9 @@ from edgec.ops.pooling import WINDOW, check_pool_window, window_counts, window_s
 WIDE_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Sub", "AveragePool", "GlobalAveragePool", "ReduceMean")
 """ONNX operators that read and give activations of 16 bits."""
 
+WIDE_READERS = (*WIDE_OPERATORS, "Softmax", "ArgMax", "ArgMin")
+"""ONNX operators that read them."""
+
 EPILOGUE = ("in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "narrow", "shift", "in_bits", "out_bits")
 INT32_BITS = 32
 WEIGHT_MAX = 127

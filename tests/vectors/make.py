@@ -397,16 +397,19 @@ def transpose() -> Iterator[dict]:
         yield vector("x".join(map(str, shape)), "transpose", attrs, [], [x], y, [0, 0])
 
 
-def argmax() -> Iterator[dict]:
+def argmax(bits: int = 8) -> Iterator[dict]:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1)
     # name, outer, depth, inner, last, least, values drawn from
     plans = [
-        ("a row", 1, 11, 1, 0, 0, (-128, 128)),
+        ("a row", 1, 11, 1, 0, 0, (low, high)),
         ("ties", 5, 6, 3, 0, 0, (-2, 1)),
         ("last of ties", 5, 6, 3, 1, 0, (-2, 1)),
-        ("least", 4, 5, 2, 0, 1, (126, 128)),
-        ("last of the least", 4, 5, 2, 1, 1, (-128, -126)),
+        ("least", 4, 5, 2, 0, 1, (high - 2, high)),
+        ("last of the least", 4, 5, 2, 1, 1, (low, low + 2)),
         ("beyond a byte", 2, 700, 1, 0, 0, (-128, 20)),
     ]
+    if bits == 16:
+        plans.append(("high bytes equal", 3, 9, 2, 0, 0, (0x1200, 0x1300)))
     for i, (name, outer, depth, inner, last, least, (low, high)) in enumerate(plans):
         x = np.random.RandomState(9500 + i).randint(low, high, (outer, depth, inner))
         if depth > 256:
@@ -417,7 +420,10 @@ def argmax() -> Iterator[dict]:
             wanted = min(row) if least else max(row)
             y[o, n] = [k for k, v in enumerate(row) if v == wanted][-1 if last else 0]
         attrs = {"outer": outer, "depth": depth, "inner": inner, "last": last, "least": least}
-        yield vector(name, "argmax", attrs, [], [x], y, [3, 0], "int32")
+        if bits == 8:
+            yield vector(name, "argmax", attrs, [], [x], y, [3, 0], "int32")
+        else:
+            yield vector(name, "argmax_s16", attrs, [], [x], y, [0, 0], "int32", ["int16"])
 
 
 def table_pool() -> Iterator[dict]:
@@ -513,6 +519,8 @@ MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
     "average_pool2d_s16": wide.average_pool,
     "add_s16": wide.add,
     "rescale_s16": wide.rescale,
+    "softmax_s16": wide.softmax,
+    "argmax_s16": lambda: argmax(16),
 }
 
 

@@ -12,7 +12,10 @@ typedef struct edgec_argmax_params {
   int32_t outer, depth, inner, last, least;
 } edgec_argmax_params;
 
+typedef edgec_argmax_params edgec_argmax_s16_params;
+
 int edgec_argmax_check(const void *params, const edgec_sizes *sizes);
+int edgec_argmax_s16_check(const void *params, const edgec_sizes *sizes);
 
 #ifdef __cplusplus
 }

@@ -12,7 +12,12 @@ typedef struct edgec_softmax_params {
   int32_t rows, depth, factor, fraction, out_zero_point;
 } edgec_softmax_params;
 
+typedef struct edgec_softmax_s16_params {
+  int32_t rows, depth, multiplier, shift, depth_bits, factor, fraction, out_zero_point;
+} edgec_softmax_s16_params;
+
 int edgec_softmax_check(const void *params, const edgec_sizes *sizes);
+int edgec_softmax_s16_check(const void *params, const edgec_sizes *sizes);
 
 #ifdef __cplusplus
 }

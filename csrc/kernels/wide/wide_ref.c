@@ -9,11 +9,7 @@ void edgec_s16_add__ref(const void *params, const edgec_operands *operands);
 void edgec_s16_rescale__ref(const void *params, const edgec_operands *operands);
 
 static int32_t value_at(const int8_t *x, int32_t bits, int32_t index) {
-  if (bits == 8) {
-    return x[index];
-  }
-  const uint8_t *const pair = (const uint8_t *)x + 2 * index;
-  return (int16_t)(uint16_t)(pair[0] | pair[1] << 8);
+  return bits == 8 ? x[index] : edgec_int16_at(x, index);
 }
 
 static void store(int8_t *y, int32_t bits, int32_t index, int32_t value) {

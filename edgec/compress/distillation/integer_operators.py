@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgec import numerics
 from edgec.compress.distillation.rounding import lookup, to_grid, to_steps
 from edgec.ir.core import DTYPE_BITS, Op, Program
 from edgec.ir.core import Tensor as Activation
@@ -297,18 +298,37 @@ def _lookup(site: Site) -> Function:
     return lambda xs, exact: lookup(xs[0], values, slopes, offset)
 
 
+def _powers_of_table(site: Site) -> Callable[[Tensor], Tensor]:
+    table = torch.from_numpy(site.constants[0].astype(np.int64))
+    return lambda q: table[q.amax(-1, keepdim=True) - q]
+
+
+def _powers_of_two(site: Site) -> Callable[[Tensor], Tensor]:
+    """numerics.softmax_s16_powers."""
+    a, bits = site.op.attrs, numerics.OCTAVE_BITS
+
+    def run(q: Tensor) -> Tensor:
+        octaves = ((q.amax(-1, keepdim=True) - q) * a["multiplier"] + (1 << (a["shift"] - 1))) >> a["shift"]
+        whole, f = (octaves >> bits) + a["depth_bits"], octaves & (2**bits - 1)
+        r = torch.full_like(f, numerics.EXP2[3])
+        for c in numerics.EXP2[2::-1]:
+            r = c - ((r * f) >> bits)
+        return torch.where(whole > 30, 0, (((2**31 - ((r * f) >> 1)) >> whole.clamp(max=30)) + 1) >> 1)
+
+    return run
+
+
 def _softmax(site: Site) -> Function:
     """The integer form, without rounding to bytes in between; its gradient is that of the real softmax."""
     a = site.op.attrs
-    table = torch.from_numpy(site.constants[0].astype(np.int64))
+    powers = _powers_of_two(site) if site.op.opcode == "softmax_s16" else _powers_of_table(site)
     scale_x, scale_y, zero = site.inputs[0].scale, site.output.scale, site.output.zero_point
 
     def run(xs: Sequence[Tensor], exact: bool) -> Tensor:
         x = xs[0].reshape(-1, a["rows"], a["depth"])
         real = torch.softmax(x * scale_x, -1) / scale_y
         with torch.no_grad():
-            q = x.to(torch.int64)
-            t = table[q.amax(-1, keepdim=True) - q]
+            t = powers(x.to(torch.int64))
             s = t.sum(-1, keepdim=True)
             k = torch.zeros_like(s)
             for _ in range(16):
@@ -395,6 +415,7 @@ FUNCTIONS: dict[str, Callable[[Site], Function]] = {
     "max_pool2d": _greatest,
     "lookup": _lookup,
     "softmax": _softmax,
+    "softmax_s16": _softmax,
     "transpose": _moved,
     "strided_copy": _moved,
     "gather": _moved,
