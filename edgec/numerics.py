@@ -18,6 +18,10 @@ MULTIPLIER_MAX = 2**31 - 2
 ADD_SHIFT_MAX = 22
 SOFTMAX_ROW_BITS = 16
 TIE_WINDOW = 1e-9
+SUM_FRACTION = 12
+"""Fractional bits of a convolution's result before a residual is added to it. One number for all layers, so that the shift that takes them
+away is an immediate, which costs nothing (SSAT #8, ASR #12)."""
+RESIDUAL_MULTIPLIER_MAX = 2**20
 
 
 def layer_shift(scales: np.ndarray) -> int:
@@ -107,6 +111,32 @@ def add(a: np.ndarray, b: np.ndarray, ma: int, mb: int, c: int, n: int, low: int
     """clamp((a·Ma + b·Mb + C) >> n) for int8 arrays of one shape."""
     y = (a.astype(np.int64) * ma + b.astype(np.int64) * mb + c) >> n
     return np.clip(y, low, high).astype(np.int8)
+
+
+def residual_constants(ratio: float, zero_residual: int, zero_y: int) -> tuple[int, int]:
+    """R = rint(ratio·2^12) and C = z_y·2^12 + 2^11 − z_r·R of `requantize_sum`.
+
+    Args:
+        ratio: s_residual / s_y, negative where the residual is subtracted.
+    """
+    r = int(np.rint(ratio * 2.0**SUM_FRACTION))
+    return r, zero_y * 2**SUM_FRACTION + 2 ** (SUM_FRACTION - 1) - zero_residual * r
+
+
+def requantize_sum(
+    acc: np.ndarray, multiplier: np.ndarray, residual: np.ndarray, r: int, c: int, low: int, high: int, shift: int = 0
+) -> np.ndarray:
+    """clamp((((acc·M + 2^31) >> 32) + q·R + C) >> 12), after acc is saturated to 32 − shift bits and shifted left.
+
+    Args:
+        acc, multiplier, low, high, shift: as of requantize; multiplier of the real factor times 2^12.
+        residual: int8 q, of acc's shape; r, c: from residual_constants.
+    """
+    a = np.asarray(acc, np.int64)
+    if shift:
+        a = np.clip(a, -(2 ** (31 - shift)), 2 ** (31 - shift) - 1) << shift
+    a = (a * np.asarray(multiplier, np.int64) + 2**31) >> 32
+    return np.clip((a + np.asarray(residual, np.int64) * r + c) >> SUM_FRACTION, low, high).astype(np.int8)
 
 
 def decided(v: float, exact: Callable[[], object]) -> int:

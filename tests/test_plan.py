@@ -144,7 +144,7 @@ def test_kernels_keep_their_declared_distance(case: Program) -> None:
         addresses = []
         for i, value in enumerate(values):
             start = at if i == index else 2 * size + 2 * out + 32
-            memory[start : start + size] = value.reshape(-1)
+            memory[start : start + value.size] = value.reshape(-1)
             addresses.append(memory.ctypes.data + start)
         native.call(lib, case, op, kernel, addresses, memory.ctypes.data + at + delta)
         np.testing.assert_array_equal(memory[at + delta : at + delta + out], wanted.reshape(-1), f"output {delta} bytes from input {index}")

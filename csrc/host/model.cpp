@@ -184,7 +184,7 @@ uint64_t macs_of(const Record &r) {
     }
     return p;
   };
-  if (r.opcode == op_conv2d) {
+  if (r.opcode == op_conv2d || r.opcode == op_conv2d_add) {  // the members that count are the first of both
     const auto &p = r.as<edgec_conv2d_params>();
     return product({p.out_h, p.out_w, p.out_c, p.kernel_h, p.kernel_w, p.in_c / p.groups});
   }
@@ -207,6 +207,9 @@ std::string name_of(const Record &r) {
   static const char *const names[] = {"?", "conv2d", "depthwise_conv2d", "dense", "add", "add_wide", "average_pool2d",
                                       "max_pool2d", "lookup", "softmax", "transpose", "strided_copy", "concat", "pad", "gather",
                                       "constant", "mul", "minimum", "maximum", "resize", "conv_transpose2d"};
+  if (r.opcode == op_conv2d_add) {
+    return "conv2d_add";
+  }
   const size_t known = sizeof names / sizeof *names;
   return r.opcode > 0 && static_cast<size_t>(r.opcode) < known ? names[r.opcode] : "opcode " + std::to_string(r.opcode);
 }

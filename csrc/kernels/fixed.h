@@ -46,12 +46,25 @@ static inline int32_t edgec_shift_left(int32_t acc, int32_t shift) {
   return edgec_clamp(acc, -high - 1, high) * (int32_t)((uint32_t)1 << shift);
 }
 
-/* clamp((acc * multiplier + zero_point * 2^32 + 2^31) >> 32): rounding half up, once. shift as in edgec_shift_left. */
+/* (acc * multiplier + 2^31) >> 32: rounding half up, once. shift as in edgec_shift_left. */
+static inline int32_t edgec_scale(int32_t acc, int32_t multiplier, int32_t shift) {
+  const int64_t product = (int64_t)(shift != 0 ? edgec_shift_left(acc, shift) : acc) * multiplier;
+  return (int32_t)((product + INT64_C(0x80000000)) >> 32);
+}
+
+/* clamp((acc * multiplier + zero_point * 2^32 + 2^31) >> 32). */
 static inline int8_t edgec_requantize(int32_t acc, int32_t multiplier, int32_t shift, int32_t zero_point, int32_t low,
                                       int32_t high) {
-  const int64_t product = (int64_t)(shift != 0 ? edgec_shift_left(acc, shift) : acc) * multiplier;
-  const int32_t rounded = (int32_t)((product + INT64_C(0x80000000)) >> 32);
-  return (int8_t)edgec_clamp(rounded + zero_point, low, high);
+  return (int8_t)edgec_clamp(edgec_scale(acc, multiplier, shift) + zero_point, low, high);
+}
+
+/* Fractional bits of a convolution's result before a residual is added to it. */
+enum { EDGEC_SUM_FRACTION = 12 };
+
+/* The same with 12 fractional bits, and `addend`, the residual times its multiplier plus the offset, before the only rounding. */
+static inline int8_t edgec_requantize_sum(int32_t acc, int32_t multiplier, int32_t shift, int32_t addend, int32_t low, int32_t high) {
+  const int32_t sum = edgec_wrapping_add(edgec_scale(acc, multiplier, shift), addend);
+  return (int8_t)edgec_clamp(sum >> EDGEC_SUM_FRACTION, low, high);
 }
 
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,6 +78,13 @@ class Candidate:
         self.quantizer = LayerwiseQuantizer(model, self.placement, self.found.probes)
         self.judged = tuple(judged_value(v) for v in model.graph.outputs)
         self.features = tuple(v.producer().inputs[0] for v in self.judged if v.producer() in self.quantizer.layers)
+
+    def with_sums(self, summed: frozenset[ir.Value]) -> Candidate:
+        """The same model, these values of `residual_sums` left unquantized; calibration saw all that it needs."""
+        other = copy(self)
+        other.placement = place(self.model.graph, summed)
+        other.quantizer = LayerwiseQuantizer(self.model, other.placement, self.found.probes)
+        return other
 
     def ranges(self, options: RangeOptions, *, everything: bool = False) -> Ranges:
         """Ranges from the fit part, or for the final network from the select part too."""

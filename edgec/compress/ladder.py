@@ -13,6 +13,7 @@ from edgec.compress.candidate import Candidate, Judgement, Progress, RangeOption
 from edgec.compress.equalize import equalize
 from edgec.compress.layerwise import LayerOptions, Walk
 from edgec.compress.output_ranges import OutputRanges
+from edgec.compress.placement import residual_sums
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import is_depthwise
@@ -108,6 +109,8 @@ class Ladder:
             yield "second-order rounding", lambda best: replace(best, layers=replace(best.layers, rounding="second_order"))
         if 0 < dense < 1:
             yield "stronger equalization", self._equalized(min(dense * STRONGER, 1.0), depthwise)
+        if o.residual_sums:
+            yield "residuals added before rounding", self._summed
         if o.output_ranges and o.ranges != "minmax":
             yield "ranges by output error", self._by_output_error
         if o.activation_bits != 8:
@@ -128,6 +131,11 @@ class Ladder:
             return replace(best, candidate=Candidate(model, self.split, self.probes, self.progress))
 
         return attempt
+
+    def _summed(self, best: Choice) -> Choice | None:
+        candidate = best.candidate
+        able = frozenset(v for v in residual_sums(candidate.model.graph) if best.layers.bits_of(v.producer()) == 8)
+        return replace(best, candidate=candidate.with_sums(able)) if able else None
 
     def _asked_for(self, best: Choice) -> Choice:
         wide = asked_for(self.options.activation_bits, best.candidate.placement)

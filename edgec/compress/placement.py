@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from edgec.graph.channel_affine import is_linear_layer
 from edgec.graph.constant_propagation import clip_bounds
-from edgec.graph.edit import constant, integer, is_op, sole_consumer
+from edgec.graph.edit import constant, integer, is_op, shape_of, sole_consumer
 from edgec.ops.pointwise import CLAMPED, find_regions
 
 MOVES_VALUES = (
@@ -28,22 +28,27 @@ class Group:
 
 @dataclass
 class Placement:
-    """groups: of each quantized activation; layers: nodes with weights, in order; fused: values that stay float."""
+    """groups: of each quantized activation; layers: nodes with weights, in order; fused: values that stay float;
+    summed: those of them that are convolutions' outputs, added to a residual before they are rounded."""
 
     groups: dict[ir.Value, Group]
     layers: list[ir.Node]
     fused: set[ir.Value]
+    summed: frozenset[ir.Value] = frozenset()
 
     def all_groups(self) -> list[Group]:
         return list(dict.fromkeys(self.groups.values()))
 
 
-def place(graph: ir.Graph) -> Placement:
-    """Precondition: static shapes, nodes in topological order, dense layers in the form of fuse_matmul_add."""
+def place(graph: ir.Graph, summed: frozenset[ir.Value] = frozenset()) -> Placement:
+    """Precondition: static shapes, nodes in topological order, dense layers in the form of fuse_matmul_add.
+
+    summed: of `residual_sums`.
+    """
     regions = find_regions(graph, constant)
     within = {v for region in regions.ending.values() for n in region.nodes for v in n.outputs}
     fused = {n.outputs[0] for n in graph if len(n.outputs) == 1 and n.outputs[0] not in within and activation_behind(n) is not None}
-    fused |= regions.inside
+    fused |= regions.inside | summed
     made = [v for v in graph.inputs if _is_float(v)] + [o for n in graph for o in n.outputs if _is_float(o) and o not in fused]
     groups = {value: Group([value], [value]) for value in made if constant(value) is None}
     for node in graph:
@@ -59,7 +64,33 @@ def place(graph: ir.Graph) -> Placement:
             groups[node.outputs[0]].observed.clear()
             for value in node.inputs:
                 _merge(groups, groups[node.outputs[0]], groups[value])
-    return Placement(groups, [n for n in graph if is_linear_layer(n)], fused)
+    return Placement(groups, [n for n in graph if is_linear_layer(n)], fused, summed)
+
+
+def residual_sums(graph: ir.Graph) -> list[ir.Value]:
+    """Outputs of convolutions, but depthwise ones, that only an Add reads, of which one a sum can stay unquantized (`conv2d_add`).
+
+    Of two convolutions added to each other it is the one with more multiply-accumulates, the later one if they are equal.
+    """
+    found = []
+    for node in graph:
+        if not is_op(node, "Add"):
+            continue
+        operands = [v for v in node.inputs if is_op(v.producer(), "Conv") and sole_consumer(v) is node and not _is_depthwise(v.producer())]
+        same = len({shape_of(v) for v in node.inputs}) == 1 and all(constant(v) is None for v in node.inputs)
+        if operands and same:
+            order = {n: i for i, n in enumerate(graph)}
+            found.append(max(operands, key=lambda v: (_window(v.producer()), order[v.producer()])))
+    return found
+
+
+def _is_depthwise(conv: ir.Node) -> bool:
+    return group_count(conv) == shape_of(conv.inputs[0])[1] > 1
+
+
+def _window(conv: ir.Node) -> int:
+    """Weights of an output channel: outputs of one shape have multiply-accumulates in this proportion."""
+    return int(np.prod(shape_of(conv.inputs[1])[1:]))
 
 
 def activation_behind(node: ir.Node) -> ir.Node | None:

@@ -39,6 +39,7 @@ class Options:
     form, such as transposed convolutions, stay at 8 unless named.
     weight_bytes: instead of weight_bits, the most that weights, biases and multipliers of all layers may take, as
     `compress.weight_bytes` counts them: which layers get 4 bits is then chosen by what that costs (`mixed_precision`).
+    residual_sums: a rung that rounds a convolution and the residual added to it once, together (`conv2d_add`);
     activation_bits: 16 for every tensor that can have 16 bits, or tensor name → 8 or 16;
     wide_tensors: a rung that gives 16 bits to at most so many tensors, those that gain most.
     """
@@ -52,6 +53,7 @@ class Options:
     output_ranges: bool = True
     weight_bits: int | Mapping[str, int] = 8
     weight_bytes: int | None = None
+    residual_sums: bool = False
     activation_bits: int | Mapping[str, int] = 8
     wide_tensors: int = 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgec.ops.argmax import ArgMax, ArgMaxS16
 from edgec.ops.base import Operator
 from edgec.ops.conv import Conv2d, DepthwiseConv2d
+from edgec.ops.conv_add import Conv2dAdd
 from edgec.ops.conv_transpose import ConvTranspose2d
 from edgec.ops.dense import Dense
 from edgec.ops.division import Div
@@ -24,7 +25,7 @@ OPERATORS: dict[str, Operator] = {
     for op in (
         Conv2d(), DepthwiseConv2d(), Dense(), Add(), AddWide(), AveragePool2d(), MaxPool2d(), Lookup(), Softmax(), Transpose(),
         StridedCopy(), Concat(), Pad(), Gather(), ConstantTensor(), Mul(), Minimum(), Maximum(), Resize(), ConvTranspose2d(),
-        ArgMax(), TablePool2d(), Div(),
+        ArgMax(), TablePool2d(), Div(), Conv2dAdd(),
         Conv2dS16(), AveragePool2dS16(), AddS16(), RescaleS16(), SoftmaxS16(), ArgMaxS16(),
     )  # fmt: skip
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from edgec.ir.core import Constant, Op, Program, Tensor
 from edgec.ops import packing_dsp, packing_mve, weights
 from edgec.ops.base import CANONICAL, bounds_of_dot, single
 from edgec.ops.weights import Weighted
+
+if TYPE_CHECKING:
+    from edgec.lower import View
 
 GEOMETRY = (
     "in_h", "in_w", "in_c", "out_h", "out_w", "out_c", "kernel_h", "kernel_w",
@@ -119,6 +124,40 @@ def window_attributes(ctx, node, in_shape: Sequence[int], out_shape: Sequence[in
     return attrs
 
 
+@dataclass(frozen=True)
+class ConvLayer:
+    """A Conv node as its operators want it.
+
+    x: its input, channels last; order: of its output's axes in memory; geometry: GEOMETRY and groups;
+    weights: int8 [out_c, kernel_h, kernel_w, in_c / groups], bits of the type they were stored in;
+    bias: int32 with −z_x·Σw folded in; scale: s_x·s_w, float64 [out_c].
+    """
+
+    x: View
+    order: tuple[int, ...]
+    geometry: dict[str, int]
+    weights: np.ndarray
+    bits: int
+    bias: np.ndarray
+    scale: np.ndarray
+
+
+def layer_of(ctx, node) -> ConvLayer:
+    view = ctx.activation(node, 0)
+    spatial = len(view.shape) - 2
+    stored = ctx.weights(node, 1)
+    if spatial not in (1, 2) or stored.scale.size > 1 and stored.axis != 0:
+        raise ctx.refuse(node, "a convolution of this kind is not supported", f"{spatial} spatial axes, weights quantized along axis {stored.axis}", "use 1-D or 2-D convolutions with weights quantized per output channel")
+    x = ctx.arrange(view, channels_last(spatial), node)
+    w = stored.values if spatial == 2 else stored.values[:, :, None, :]
+    geometry = window_attributes(ctx, node, view.shape, tuple(node.outputs[0].shape), w.shape[2:])
+    geometry.update(in_c=view.shape[1], out_c=w.shape[0], groups=node.attributes.get_int("group", 1))
+    w = np.moveaxis(w, 1, 3)  # OIHW → OHWI
+    scale = np.broadcast_to(x.tensor.scale * stored.scale, (len(w),))
+    bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, w.reshape(len(w), -1).astype(np.int64).sum(axis=1))
+    return ConvLayer(x, channels_last(spatial), geometry, w, stored.bits, bias, scale)
+
+
 def check_window(a, inputs: Sequence[Tensor], outputs: Sequence[Tensor], constants: Sequence[Constant], weight_shape: tuple[int, ...]) -> str | None:
     """What is wrong with the sizes, the padding or the zero_points of a convolution, or None."""
     if min(a[k] for k in GEOMETRY if not k.startswith("pad")) < 1 or min(a["pad_top"], a["pad_left"]) < 0:
@@ -165,10 +204,10 @@ class Conv2d(_Windowed):
             return "groups must divide in_c and out_c"
         return super().check(op, inputs, outputs, constants)
 
-    def golden(self, op, inputs, constants):
-        a = op.attrs
-        w, bias, multiplier = constants
-        x = patches(np.asarray(inputs[0]).reshape(a["in_h"], a["in_w"], a["in_c"]), a)
+    @staticmethod
+    def accumulators(a: Mapping[str, int], x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        """int64 [out_h, out_w, out_c]: bias + Σ w·x."""
+        x = patches(np.asarray(x).reshape(a["in_h"], a["in_w"], a["in_c"]), a)
         per, out = a["in_c"] // a["groups"], a["out_c"] // a["groups"]
         acc = [
             exact_matmul(
@@ -177,7 +216,12 @@ class Conv2d(_Windowed):
             )
             for g in range(a["groups"])
         ]
-        acc = np.concatenate(acc, axis=-1) + bias.astype(np.int64)
+        return np.concatenate(acc, axis=-1) + bias.astype(np.int64)
+
+    def golden(self, op, inputs, constants):
+        a = op.attrs
+        w, bias, multiplier = constants
+        acc = self.accumulators(a, inputs[0], w, bias)
         return [numerics.requantize(acc, multiplier, a["out_zero_point"], a["clamp_min"], a["clamp_max"], a["shift"])]
 
     def applies(self, op: Op, kernel: str) -> bool:
@@ -210,35 +254,24 @@ class Conv2d(_Windowed):
         return bounds_of_dot(constants[0], constants[1])
 
     def lower(self, ctx, node) -> None:
-        from edgec.ops import wide  # which is built on this file
+        from edgec.ops import conv_add, wide  # which are built on this file
 
-        view = ctx.activation(node, 0)
-        spatial = len(view.shape) - 2
-        stored = ctx.weights(node, 1)
-        if spatial not in (1, 2) or stored.scale.size > 1 and stored.axis != 0:
-            raise ctx.refuse(node, "a convolution of this kind is not supported", f"{spatial} spatial axes, weights quantized along axis {stored.axis}", "use 1-D or 2-D convolutions with weights quantized per output channel")
-        x = ctx.arrange(view, channels_last(spatial), node)
+        if conv_add.reader_of(ctx, node) is not None:
+            return  # the Add that reads it is lowered with it
+        layer = layer_of(ctx, node)
+        x, w = layer.x, layer.weights
         result = ctx.result(node)
-        y = ctx.output(result, channels_last(spatial))
-        w = stored.values if spatial == 2 else stored.values[:, :, None, :]
-        groups, out_c = node.attributes.get_int("group", 1), w.shape[0]
-        attrs = window_attributes(ctx, node, view.shape, result.shape, w.shape[2:])
-        attrs.update(in_c=view.shape[1], out_c=out_c)
-        attrs.update(epilogue(x, y, result))
-        w = np.moveaxis(w, 1, 3)  # OIHW → OHWI
-        rows = w.reshape(out_c, -1)
-        scale = np.broadcast_to(x.tensor.scale * stored.scale, (out_c,))
-        bias = ctx.folded_bias(node, 2, scale, x.tensor.zero_point, rows.astype(np.int64).sum(axis=1))
-        factors = scale / y.scale
-        if wide.emit_layer(ctx, node, x.tensor, y, result, {k: attrs[k] for k in GEOMETRY} | {"groups": groups}, w, bias, factors):
+        y = ctx.output(result, layer.order)
+        factors = layer.scale / y.scale
+        if wide.emit_layer(ctx, node, x.tensor, y, result, layer.geometry, w, layer.bias, factors):
             return
-        attrs["shift"] = numerics.layer_shift(factors)
-        if groups == attrs["in_c"] and groups > 1:
+        attrs = layer.geometry | epilogue(x, y, result) | {"shift": numerics.layer_shift(factors)}
+        attrs["weight_bits"] = weights.bits_to_store(layer.bits, w.reshape(len(w), -1), layer.bias)
+        opcode = "conv2d"
+        if attrs["groups"] == attrs["in_c"] > 1:
             opcode, w = "depthwise_conv2d", np.moveaxis(w[..., 0], 0, 2)
-        else:
-            opcode, attrs["groups"] = "conv2d", groups
-        attrs["weight_bits"] = weights.bits_to_store(stored.bits, rows, bias)
-        ctx.emit(opcode, node.name, [x.tensor], y, attrs, [w, bias, numerics.multipliers(factors, attrs["shift"])])
+            del attrs["groups"]
+        ctx.emit(opcode, node.name, [x.tensor], y, attrs, [w, layer.bias, numerics.multipliers(factors, attrs["shift"])])
 
     def cases(self) -> Iterator[Program]:
         shapes = [  # in_h, in_w, in_c, out_c, kernel, stride, dilation, pads (top, left, bottom, right), groups

@@ -52,9 +52,9 @@ class Add(Operator):
         return a["offset"] - reach, a["offset"] + reach
 
     def lower(self, ctx, node) -> None:
-        from edgec.ops import wide  # which is built on conv.py and pooling.py
+        from edgec.ops import conv_add, wide  # which are built on conv.py and pooling.py
 
-        if lower_scalar(ctx, node):
+        if lower_scalar(ctx, node) or conv_add.lower_sum(ctx, node):
             return
         a, b = operands(ctx, node)
         result = ctx.result(node)

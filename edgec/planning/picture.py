@@ -10,7 +10,7 @@ from edgec.planning.buffers import lifetimes
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960, 420, 64, 16, 44, 150
 COLOURS = {
-    "input": "#8d99ae", "conv2d": "#3a7ca5", "depthwise_conv2d": "#2a9d8f", "dense": "#6a4c93", "add": "#e9a03b", "add_wide": "#e9a03b",
+    "input": "#8d99ae", "conv2d": "#3a7ca5", "conv2d_add": "#3a7ca5", "depthwise_conv2d": "#2a9d8f", "dense": "#6a4c93", "add": "#e9a03b", "add_wide": "#e9a03b",
     "average_pool2d": "#b5838d", "max_pool2d": "#b5838d",
     "lookup": "#9a8c98", "softmax": "#c44536", "transpose": "#7f7f7f", "scratch": "#bdbdbd",
 }  # fmt: skip

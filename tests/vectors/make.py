@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from edgec import numerics
-from tests.vectors import moving, wide
+from tests.vectors import moving, sums, wide
 from tests.vectors.form import vector
 
 FOLDER = Path(__file__).parent
@@ -515,6 +515,7 @@ MAKERS: dict[str, Callable[[], Iterator[dict]]] = {
     "maximum": lambda: moving.extremum("maximum"),
     "resize": moving.resize,
     "conv_transpose2d": conv_transpose,
+    "conv2d_add": sums.conv2d_add,
     "conv2d_s16": wide.conv2d,
     "average_pool2d_s16": wide.average_pool,
     "add_s16": wide.add,

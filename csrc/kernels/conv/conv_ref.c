@@ -7,6 +7,7 @@
 #include "conv.h"
 
 void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands);
+void edgec_s8_conv2d_add__ref(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d__ref(const void *params, const edgec_operands *operands);
 
 /* Taps [first, last) of a window at `origin` whose input index lies inside [0, size). */
@@ -54,15 +55,25 @@ static edgec_pair conv_row(const edgec_conv2d_params *p, const int8_t *row, int3
   return acc;
 }
 
-void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
-  const edgec_conv2d_params *const p = params;
+/* Output `at` from its accumulator; sum: null where no residual is added. The residual is read just before its place may be written. */
+EDGEC_COPIED int8_t finished(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, const edgec_operands *operands,
+                             int32_t acc, int32_t multiplier, int32_t at) {
+  if (sum == NULL) {
+    return edgec_requantize(acc, multiplier, p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+  }
+  const int32_t addend = edgec_mac(sum->residual_offset, operands->input[1][at], sum->residual_multiplier);
+  return edgec_requantize_sum(acc, multiplier, p->shift, addend, p->clamp_min, p->clamp_max);
+}
+
+EDGEC_COPIED void convolve(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, const edgec_operands *operands) {
   const int32_t *const bias = operands->constant[1];
   const int32_t *const multiplier = operands->constant[2];
   const int32_t depth = p->in_c / p->groups;
   const int32_t out_per_group = p->out_c / p->groups;
   const int32_t row_taps = p->kernel_w * depth;
   const int32_t window = p->kernel_h * row_taps;
-  int8_t *y = operands->output[0];
+  int8_t *const y = operands->output[0];
+  int32_t at = 0;
 
   for (int32_t oy = 0; oy < p->out_h; oy++) {
     const int32_t y0 = oy * p->stride_h - p->pad_top;
@@ -88,9 +99,11 @@ void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
                     : conv_row(p, x + (y0 + ky * p->dilation_h) * p->in_w * p->in_c, x0, h, w, second, acc);
           w += row_taps;
         }
-        *y++ = edgec_requantize(acc.a, multiplier[oc], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+        y[at] = finished(p, sum, operands, acc.a, multiplier[oc], at);
+        at++;
         if (count > 1) {
-          *y++ = edgec_requantize(acc.b, multiplier[oc + 1], p->shift, p->out_zero_point, p->clamp_min, p->clamp_max);
+          y[at] = finished(p, sum, operands, acc.b, multiplier[oc + 1], at);
+          at++;
           w += window;
         }
         oc += count;
@@ -102,6 +115,13 @@ void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) {
       }
     }
   }
+}
+
+void edgec_s8_conv2d__ref(const void *params, const edgec_operands *operands) { convolve(params, NULL, operands); }
+
+void edgec_s8_conv2d_add__ref(const void *params, const edgec_operands *operands) {
+  const edgec_conv2d_add_params *const sum = params;
+  convolve(edgec_conv2d_of(sum), sum, operands);
 }
 
 /* Two channels (or one, with second 0) of a window that lies inside the input; input channels lie `second` apart, too. */
@@ -187,6 +207,7 @@ void edgec_s8_depthwise_conv2d__ref(const void *params, const edgec_operands *op
 #include "conv_nibbles_ref.h"
 
 const edgec_kernel edgec_s8_conv2d__ref_kernel = {0x0100, 1, edgec_s8_conv2d__ref, edgec_conv2d_check};
+const edgec_kernel edgec_s8_conv2d_add__ref_kernel = {0x1800, 1, edgec_s8_conv2d_add__ref, edgec_conv2d_add_check};
 const edgec_kernel edgec_s8_depthwise_conv2d__ref_kernel = {0x0200, 1, edgec_s8_depthwise_conv2d__ref,
                                                              edgec_depthwise_conv2d_check};
 const edgec_kernel edgec_s8w4_conv2d__ref_kernel = {0x0180, 1, edgec_s8w4_conv2d__ref, edgec_conv2d_nibbles_check};

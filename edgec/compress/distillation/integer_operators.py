@@ -21,6 +21,7 @@ from edgec import numerics
 from edgec.compress.distillation.rounding import lookup, to_grid, to_steps
 from edgec.ir.core import DTYPE_BITS, Op, Program
 from edgec.ir.core import Tensor as Activation
+from edgec.numerics import SUM_FRACTION
 from edgec.ops import OPERATORS as INTEGER_OPERATORS
 from edgec.ops.movement import Pad as PadOperator
 from edgec.ops.pooling import taps_inside
@@ -79,11 +80,13 @@ class Layer(nn.Module):
         self.weights = nn.Parameter(tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor)
         self.narrow = attrs.get("narrow", 0)
         """Bits by which the accumulator is shifted right, rounding half up, before it is requantized (16-bit activations)."""
-        multiplier = site.constants[2].astype(np.float64) / 2.0**32 * 2.0 ** (attrs["shift"] - self.narrow)
+        fraction = SUM_FRACTION if site.op.opcode == "conv2d_add" else 0
+        multiplier = site.constants[2].astype(np.float64) / 2.0**32 * 2.0 ** (attrs["shift"] - self.narrow - fraction)
         bias = (site.constants[1].astype(np.int64) + zero_sum).astype(np.float64)
         self.bias = nn.Parameter(torch.from_numpy(bias * multiplier))
         self.register_buffer("first_bias", torch.from_numpy(bias))
         self.register_buffer("factor", torch.from_numpy(multiplier))
+        self.register_buffer("shifted_multiplier", torch.from_numpy(site.constants[2].astype(np.int64) << attrs["shift"]))
         self.register_buffer("single", torch.from_numpy(multiplier.astype(np.float32)))
         self.low, self.high = site.bounds
         self.reach = site.reach
@@ -105,15 +108,18 @@ class Layer(nn.Module):
         whole = torch.round(self.bias.detach() / self.factor)
         return torch.where(self.factor > 0, whole, self.first_bias)
 
-    def apply_to(self, x: Tensor, product: Callable[[Tensor, Tensor, Tensor | None], Tensor], channel: int, exact: bool) -> Tensor:
-        """clamp(requantize(product(x, weights) + bias)); channel: the axis of the product that counts output channels."""
+    def apply_to(
+        self, x: Tensor, product: Callable[[Tensor, Tensor, Tensor | None], Tensor], channel: int, exact: bool, residual: Tensor | None = None
+    ) -> Tensor:
+        """clamp(requantize(product(x, weights) + bias) + residual); channel: the axis of the product that counts output channels;
+        residual: in steps of the output."""
         if not exact:
             shape = [1] * self.weights.ndim
             shape[self.axis] = -1
             v = product(x, self.grid() * self.single.reshape(shape), (self.bias + 0.5).float())
             if self.observing:
                 self.outputs = float(v.double().square().mean().sqrt())
-            return to_steps(v, self.low, self.high)
+            return to_steps(v if residual is None else v + residual, self.low, self.high)
         weights, bias = self.grid(), self.whole_bias()
         largest = float(weights.detach().abs().sum(tuple(a for a in range(weights.ndim) if a != self.axis)).max()) * self.reach
         acc = product(x, weights, None).double() if largest < EXACT_SUM else product(x.double(), weights.double(), None)
@@ -122,8 +128,12 @@ class Layer(nn.Module):
         acc = acc + bias.reshape(shape)
         if self.narrow:
             acc = to_steps(acc / 2.0**self.narrow + 0.5, -(2**31), 2**31 - 1) * 2.0**self.narrow
-        v = acc * self.factor.reshape(shape) + 0.5
-        return to_steps(v, self.low, self.high).float()
+        if residual is None:
+            v = acc * self.factor.reshape(shape)
+        else:  # a residual can bring back what is beyond the clamp, so that every bit counts
+            shifted = acc.long() * self.shifted_multiplier.reshape(shape)
+            v = ((shifted + 2**31) >> 32).double() / 2.0**SUM_FRACTION + residual
+        return to_steps(v + 0.5, self.low, self.high).float()
 
 
 def _nchw(x: Tensor, h: int, w: int, c: int) -> Tensor:
@@ -163,7 +173,16 @@ def _conv(site: Site, limits: tuple[int, int]) -> tuple[Function, Layer]:
         x = x if symmetric else F.pad(x, fill)
         return _cut(F.conv2d(x, w, b, stride, (fill[2], fill[0]) if symmetric else 0, dilation, groups), out)
 
-    return lambda xs, exact: _nhwc(layer.apply_to(_nchw(xs[0], a["in_h"], a["in_w"], a["in_c"]), product, 1, exact)), layer
+    ratio = a.get("residual_multiplier", 0) / 2.0**SUM_FRACTION
+
+    def run(xs: Sequence[Tensor], exact: bool) -> Tensor:
+        residual = None
+        if len(xs) == 2:
+            residual = _nchw(xs[1], *out, a["out_c"]) * ratio
+            residual = residual.double() if exact else residual
+        return _nhwc(layer.apply_to(_nchw(xs[0], a["in_h"], a["in_w"], a["in_c"]), product, 1, exact, residual))
+
+    return run, layer
 
 
 def _conv_transpose(site: Site, limits: tuple[int, int]) -> tuple[Function, Layer]:
@@ -395,6 +414,7 @@ def _resize(site: Site) -> Function:
 
 LAYERS: dict[str, Callable[[Site, tuple[int, int]], tuple[Function, Layer]]] = {
     "conv2d": _conv,
+    "conv2d_add": _conv,
     "depthwise_conv2d": _conv,
     "conv_transpose2d": _conv_transpose,
     "dense": _dense,
