@@ -25,7 +25,7 @@ def table() -> str:
     """One part an opcode: code, arity, parameter fields in order, constants, reference kernel."""
     parts = []
     for code, operator in sorted(BY_CODE.items()):
-        narrow = {"weights": " or int4", "bias": " or int16"} if "weight_bits" in operator.fields else {}
+        narrow = {"weights": " or int4", "bias": " or int16"} if any(case.ops[0].attrs.get("weight_bits") == 4 for case in operator.cases()) else {}
         named = [f"`{role}` {dtype}{narrow.get(role, '')}" for role, dtype in zip(operator.roles, operator.role_dtypes, strict=True)]
         constants = ", ".join(named) or "none"
         references = [k for k in all_kernels() if k.opcode == operator.opcode and k.isa == "ref"]

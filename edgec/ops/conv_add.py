@@ -11,7 +11,7 @@ from edgec import numerics
 from edgec.ir.core import DTYPE_BITS, Op, Program, Tensor
 from edgec.ops import wide
 from edgec.ops.base import bounds_of_dot, single
-from edgec.ops.conv import ConvLayer, Conv2d, epilogue, layer_of, windowed_case
+from edgec.ops.conv import Conv2d, ConvLayer, epilogue, layer_of, windowed_case
 
 
 class Conv2dAdd(Conv2d):
