@@ -61,7 +61,7 @@ def compile(
         budget: limits to search under: {"weights": "14K", "flash": …, "ram": …, "macs": "6M", "instructions": …}, any of them. Pruning and
             weights of 4 and 8 bits are tried and combined; the artifact's `front` has all points, as JSON and as a picture.
         max_drop, evaluate, executor, distill: of the search, see `edgec.search.search`: how far the score may fall, a score of
-            your own, where candidates run, and options of edgec.Distill to train the best pruned ones.
+            your own, where candidates run, and options of edgec.Distill to train the two most promising.
         limits: {"flash": …, "ram": …} in bytes, or as "256K", "64KiB", "1M"; either may be left out. "target" takes those of a
             typical part, `Target.memory`. Flash is artifact and code, RAM is arena and stack.
         measure: for limits: code and stack from the target's own compiler and emulator where installed, not from the table.

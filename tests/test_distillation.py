@@ -11,7 +11,8 @@ import pytest
 import edgec
 from edgec import graph, importer
 from edgec.compress import quantize_model
-from edgec.compress.distillation import augment, distill
+from edgec.compress import augment
+from edgec.compress.distillation import distill
 from edgec.errors import ToolError, UsageError
 from edgec.graph.channel_affine import set_weights_and_bias, weights_and_bias
 from edgec.graph.edit import is_op
@@ -295,9 +296,33 @@ def test_augmentations_keep_shape_range_and_repeat(name):
         assert first.shape == shape and first.dtype == np.float32
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(batch, kept)
-        if name != "features":  # whose noise may leave the range
+        if (augment.suited(shape[1:]) if name == "auto" else name) != "features":  # whose noise may leave the range
             assert first.min() >= -1e-3 and first.max() <= 255.001
         assert (name == "none") == np.array_equal(first, batch)
+
+
+@pytest.mark.parametrize(
+    "shape, name",
+    [
+        ((1, 49, 10, 1), "features"), ((1, 128, 9), "features"), ((1, 1, 40, 101), "features"), ((1, 3, 32, 32), "image"), ((1, 96, 96, 3), "image"),
+        ((1, 8, 8, 1), "image"), ((1, 640), "mixup"), ((1, 640, 1), "mixup"), ((1, 30, 1, 40), "mixup"), ((1, 16, 12, 12), "mixup"), ((1, 4), "mixup"),
+    ],
+)  # fmt: skip
+def test_the_shape_says_which_augmentation(shape, name):
+    assert augment.suited(shape) == name
+    batch = np.random.default_rng(0).standard_normal((6, *shape)).astype(np.float32)
+    first, second = (f(batch, np.random.default_rng(3)) for f in (augment.auto, augment.NAMED[name]))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_features_move_along_time_and_stay_near():
+    """A ramp along time, the same for all samples, is moved by at most a tenth and stretched by a tenth; steps of the noise are a tenth."""
+    ramp = np.broadcast_to(np.arange(100, dtype=np.float32)[:, None], (64, 1, 100, 2))
+    got = augment.features(ramp, np.random.default_rng(0))
+    assert 5 < np.abs(got - ramp).mean() < 15
+    assert np.corrcoef(got.ravel(), ramp.ravel())[0, 1] > 0.9
+    turned = augment.features(np.moveaxis(ramp, 2, 3), np.random.default_rng(0))
+    np.testing.assert_allclose(np.moveaxis(turned, 3, 2), got, rtol=1e-5, atol=1e-4)
 
 
 def test_images_of_both_layouts_are_augmented_alike():

@@ -440,6 +440,16 @@ def test_same_data_same_model():
     assert ir.to_proto(a).SerializeToString() == ir.to_proto(b).SerializeToString()
 
 
+def test_the_select_part_can_be_left_out_of_the_fit():
+    """Then other samples in it change nothing, where widths are given and so nothing is chosen on it."""
+    model, x = optimized(residual()), data()
+    other = np.where((parts_of(x) == "select")[:, None, None, None], data(seed=6), x)
+    moved = other[[not (a == b).all() and part == "select" for a, b, part in zip(other, x, parts_of(other), strict=True)]]
+    mixed = np.concatenate([x[parts_of(x) != "select"], moved])
+    held, fitted = ([ir.to_proto(prune(model, d, channels={"n0": 4}, refine_steps=3, keep_select=keep)[0]).SerializeToString() for d in (x, mixed)] for keep in (True, False))
+    assert held[0] == held[1] and fitted[0] != fitted[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "macs", "agreement", "lost"), [("resnet8", 0.66, 0.87, 6.5), ("resnet8", 0.5, 0.82, 11.0), ("ds_cnn", 0.6, 0.94, 3.4)]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import xml.dom.minidom
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import numpy as np
+import onnx_ir
 import pytest
 
 import edgec
+from edgec import graph, importer
 from edgec.errors import FitError, UsageError
 from edgec.search.budget import parse_budget
-from edgec.search.candidate import Candidate, Point
+from edgec.search.candidate import Candidate, Job, Narrowed, Point, narrow
 from edgec.search.front import Front
-from edgec.search.scores import Accuracy, FloatModel
-from edgec.search.strategy import first_round, mixed_round, next_round, weight_limit
+from edgec.search.scores import Accuracy, FloatModel, Likeness, distance, expected_accuracy
+from edgec.search.strategy import distilled_round, first_round, mixed_round, next_round, refitted_round, weight_limit
 from tests.models import ROOT, network
 
 DIGITS = ROOT / "examples" / "digits"
@@ -135,3 +138,51 @@ def test_rounds_follow_the_budget():
     nothing = Front((base,), {"weights": 300}, 1.0, 0.01, ("weights",))
     assert all(c.macs < 1 for c in next_round(nothing))
     assert Front((base,), {}, 1.0, 0.01, ("weights",)).best is base
+
+
+class _Fixed:
+    def __init__(self, outputs: np.ndarray) -> None:
+        self.outputs = outputs
+
+    def run(self, x):
+        return self.outputs
+
+
+def test_likeness_weighs_a_flip_by_what_the_float_model_thinks_of_it():
+    exact = np.array([[0.5, 0.45, 0.05], [0.9, 0.05, 0.05], [0.1, 0.1, 0.8]], np.float32)
+    near, far = exact[:, [1, 0, 2]].copy(), exact.copy()
+    near[1:] = exact[1:]  # the first sample flips, which was nearly even
+    far[1] = exact[1, [1, 0, 2]]  # the second, which was not
+    judge = Likeness(None, exact)
+    assert judge(_Fixed(exact)) == pytest.approx((0.5 + 0.9 + 0.8) / 3) and judge.judge(_Fixed(exact))[1] == 0
+    assert judge(_Fixed(near)) == pytest.approx((0.45 + 0.9 + 0.8) / 3)
+    assert judge(_Fixed(far)) == pytest.approx((0.5 + 0.05 + 0.8) / 3)
+    assert 0 < distance(exact, near) < distance(exact, far)
+    numbers = np.array([[1.0, -2.0], [3.0, 4.0]], np.float32)  # no probabilities: agreement of the best entry
+    assert expected_accuracy(numbers, numbers[:, ::-1]) == 0 and distance(numbers, 2 * numbers) == pytest.approx(1.0)
+
+
+def test_the_nearest_within_the_drop_is_the_best():
+    points = [replace(_point(m, None, score, 500, 100), distance=d) for m, score, d in ((0.9, 0.95, 0.03), (0.8, 0.94, 0.01), (0.7, 0.90, 0.005))]
+    front = Front(tuple(points), {"weights": 600}, 0.95, 0.02, ("weights",))
+    assert front.best is points[1]
+    assert refitted_round(front) == [Candidate(0.8, refitted=True)]
+    assert distilled_round(front) == [Candidate(m, None, True, True, True) for m in (0.8, 0.9)]
+
+
+def test_what_a_width_is_made_from():
+    assert Candidate(0.7).before is None and Candidate(1.0, 600, True, True).before is None
+    assert Candidate(0.7, careful=True, refitted=True).before == Candidate(0.7)
+    assert Candidate(0.7, 600, True, True, True).before == Candidate(0.7, refitted=True)
+
+
+def test_a_pruned_point_is_refitted_to_the_samples_that_chose_it(digits):
+    """Same widths, other weights."""
+    job = Job(
+        Narrowed(onnx_ir.to_proto(graph.optimize(importer.import_model(digits.path))[0]).SerializeToString()), "generic-c", digits.calibration,
+        len, False, {}, {}, {"search_steps": 6, "refine_steps": 5}, None,
+    )  # fmt: skip
+    first = narrow(job, Candidate(0.7))
+    second = narrow(job, Candidate(0.7, refitted=True), first)
+    assert not first.error and not second.error and first.model != second.model
+    assert [g["kept"] for g in first.reports[-1]["groups"]] == [g["kept"] for g in second.reports[-1]["groups"]]

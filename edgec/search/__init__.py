@@ -13,7 +13,7 @@ from edgec.errors import FitError, UsageError
 from edgec.search.budget import MEASURED, parse_budget
 from edgec.search.candidate import Job, Narrowed, Point
 from edgec.search.front import Front
-from edgec.search.scores import Agreement, FloatModel, figures_on
+from edgec.search.scores import FloatModel, Likeness, figures_on
 from edgec.search.strategy import Search
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def search(
         budget: limits of weights, flash, ram (bytes or "64K"), macs, instructions (numbers or "2.5M"); {} only draws the front.
         max_drop: how far the score may lie below the float model's.
         evaluate: score of something with run(x), higher being better, such as accuracy on labelled data of your own, which the
-            search thereby uses for its choices; None takes agreement with the float model on the select part.
+            search thereby uses for its choices. None takes the accuracy that the float model's probabilities promise on the select part
+            (`scores.Likeness`), and of the points within the drop the one whose outputs are nearest to the float model's.
         executor: anything with submit(function, *args) as in concurrent.futures: a process pool, Dask's client.get_executor().
             Everything it is given can be pickled if `evaluate` and `data` can; data given as a path are read where they are used.
-        distill: options of edgec.Distill for the most promising pruned points; None trains nothing.
+        distill: options of edgec.Distill for the two most promising points; None trains nothing.
         prune, quantize: options of edgec.Prune and edgec.Quantize.
         rounds: 1 tries a grid, each further one refines around its best.
 
@@ -79,7 +80,7 @@ def search(
             "passes and budget exclude each other", where="passes, budget", why="the search chooses its own passes",
             fix="apply passes first: edgec.compile(edgec.Prune(…)(model), target, budget=…)",
         )  # fmt: skip
-    judge = evaluate or Agreement(held.select, exact.run(held.select))
+    judge = evaluate or Likeness(held.select, exact.run(held.select))
     job = Job(
         Narrowed(start), target, data, judge, any(k in limits for k in MEASURED), dict(compile_options or {}),
         dict(quantize or {}), dict(prune or {}), distill,

@@ -35,16 +35,21 @@ class Front:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Those that no other point beats: better or equal in score and in every cost on the axes. Cheapest first."""
+        """Those that no other point beats: better or equal in merit and in every cost on the axes. Cheapest first."""
         made = [p for p in self.tried if not p.error]
         kept = [p for p in made if not any(self._beats(q, p) for q in made)]
         return tuple(sorted(kept, key=lambda p: tuple(p.costs[a] for a in self.axes)))
 
     @property
     def best(self) -> Point | None:
-        """The highest score within budget and drop; of equal ones the cheapest. None where there is none."""
-        allowed = [p for p in self.tried if not p.error and self.fits(p) and p.score >= self.float_score - self.max_drop - 1e-9]
-        return max(allowed, key=lambda p: (p.score, *(-p.costs[a] for a in self.axes)), default=None)
+        """The greatest merit (score, or least distance from the float model) within budget and drop; of equal ones the cheapest. None where
+        there is none."""
+        allowed = [p for p in self.tried if not p.error and self.fits(p) and self.near(p)]
+        return max(allowed, key=lambda p: (p.merit, *(-p.costs[a] for a in self.axes)), default=None)
+
+    def near(self, point: Point) -> bool:
+        """Whether its score keeps to the drop."""
+        return point.score >= self.float_score - self.max_drop - 1e-9
 
     def fits(self, point: Point) -> bool:
         """Whether it keeps to the budget."""
@@ -52,8 +57,8 @@ class Front:
 
     def _beats(self, a: Point, b: Point) -> bool:
         pairs = [(a.costs[k], b.costs[k]) for k in self.axes]
-        no_worse = a.score >= b.score and all(x <= y for x, y in pairs)
-        return no_worse and (a.score > b.score or any(x < y for x, y in pairs))
+        no_worse = a.merit >= b.merit and all(x <= y for x, y in pairs)
+        return no_worse and (a.merit > b.merit or any(x < y for x, y in pairs))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values: budget, float score, every point with costs, which are on the front, which is the best."""

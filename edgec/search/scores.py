@@ -1,4 +1,4 @@
-"""What a candidate is worth: the user's own evaluation, or agreement with the float model on data that fitted nothing."""
+"""What a candidate is worth: the user's own evaluation, or how near it is to the float model on data that fitted nothing."""
 
 from __future__ import annotations
 
@@ -54,19 +54,59 @@ def agreement(wanted: Any, got: Any) -> float:
         if is_class_vector((1, *w.shape[1:])):
             shares.append(float(np.mean(w.reshape(len(w), -1).argmax(1) == g.reshape(len(g), -1).argmax(1))))
         else:
-            energy = float(np.square(w, dtype=np.float64).sum())
-            shares.append(max(0.0, 1.0 - float(np.square(w - g, dtype=np.float64).sum()) / max(energy, 1e-30)))
+            shares.append(max(0.0, 1.0 - _error_share(w, g)))
     return float(np.mean(shares))
 
 
-class Agreement:
-    """The score used where the user gives none: agreement with the float model on the select part of the calibration data."""
+class Likeness:
+    """The score used where the user gives none, on samples that fitted nothing: the accuracy to be expected if the float model's probabilities
+    are right, so the mean of its probability for the class that the candidate gives. For outputs that are no probabilities: `agreement`.
+
+    A hundred samples say little about agreement: one of them is a point, and it is the same point whether the two best classes were
+    nearly as likely or not. What `distance` adds has no steps; it ranks those within the drop.
+    """
 
     def __init__(self, samples: Any, wanted: Any) -> None:
         self.samples, self.wanted = samples, wanted
 
     def __call__(self, model: Any) -> float:
-        return agreement(self.wanted, model.run(self.samples))
+        return self.judge(model)[0]
+
+    def judge(self, model: Any) -> tuple[float, float]:
+        """(score, distance) of a model."""
+        got = model.run(self.samples)
+        return expected_accuracy(self.wanted, got), distance(self.wanted, got)
+
+
+def expected_accuracy(wanted: Any, got: Any) -> float:
+    """Mean over the outputs of: for probabilities, wanted's own probability of the class that got has as its best; for others `agreement`."""
+    shares = []
+    for name, w in as_dict(wanted).items():
+        g = as_dict(got)[name]
+        if _is_probabilities(w):
+            shares.append(float(np.mean(_rows(w)[np.arange(len(w)), _rows(g).argmax(1)])))
+        else:
+            shares.append(agreement({name: w}, {name: g}))
+    return float(np.mean(shares))
+
+
+def distance(wanted: Any, got: Any) -> float:
+    """Energy of the error as a fraction of the outputs' energy, averaged over the outputs."""
+    return float(np.mean([_error_share(w, as_dict(got)[name]) for name, w in as_dict(wanted).items()]))
+
+
+def _error_share(wanted: np.ndarray, got: np.ndarray) -> float:
+    return float(np.square(wanted - got, dtype=np.float64).sum()) / max(float(np.square(wanted, dtype=np.float64).sum()), 1e-30)
+
+
+def _rows(values: np.ndarray) -> np.ndarray:
+    return values.reshape(len(values), -1)
+
+
+def _is_probabilities(values: np.ndarray) -> bool:
+    """Whether every sample is a class vector of probabilities."""
+    rows = _rows(values)
+    return is_class_vector((1, *values.shape[1:])) and bool((rows >= 0).all() and np.allclose(rows.sum(1), 1, atol=1e-3))
 
 
 class Accuracy:

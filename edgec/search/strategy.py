@@ -42,10 +42,11 @@ class Search:
         self.executor: Any = executor or Inline()
         self.points: list[Point] = []
         self.seen: set[Any] = set()
-        self.narrowed: dict[tuple[float, bool], Any] = {(1.0, False): job.model}
+        self.narrowed: dict[tuple[float, bool, bool], Any] = {}
 
     def run(self, rounds: int) -> Front:
-        """All rounds; then the best pruned points are trained, where the job has options for it, and the best of all quantized anew."""
+        """All rounds; then the best of all are quantized with the whole ladder, a pruned one fitted to all samples that do not report, and
+        the most promising trained, where the job has options for it."""
         self._try([Candidate()], "int8")
         if self.points[0].error:
             return self.front(self.points)
@@ -54,19 +55,17 @@ class Search:
         for number in range(1, rounds):
             self._try(next_round(self.front(self.points)), f"refine {number}")
             self._try(mixed_round(self.front(self.points)), f"refine {number}, 4 bits")
+        self._try(careful_round(self.front(self.points)), "whole ladder")
+        self._try(refitted_round(self.front(self.points)), "refit")
         if self.job.distill is not None:
             self._try(distilled_round(self.front(self.points)), "distill")
-        self._try(careful_round(self.front(self.points)), "whole ladder")
         return self.front(self.points)
 
     def _try(self, candidates: Sequence[Candidate], step: str) -> None:
         tried = {p.candidate for p in self.points}
         new = list(dict.fromkeys(c for c in candidates if c not in tried))
         for c in new:
-            if (c.macs, c.distilled) not in self.narrowed:
-                start = self._model(Candidate(c.macs)) if c.distilled and c.macs < 1 else None
-                pruned = start if start is not None and not start.error else None
-                self.narrowed[c.macs, c.distilled] = self.executor.submit(narrow, self.job, c.macs, c.distilled, pruned)
+            self._start(c)
         futures: list[tuple[Candidate, Any]] = []
         for i, c in enumerate(new):
             self.progress(f"search, {step}: {c}", i / (2 * len(new)))
@@ -86,9 +85,17 @@ class Search:
         self.seen.add(key)
         return new
 
+    def _start(self, c: Candidate) -> None:
+        """Has the float model made that c is quantized from; waits only for the one before it."""
+        key = (c.macs, c.distilled, c.refitted)
+        if key not in self.narrowed:
+            start = None if c.before is None else self._model(c.before)
+            self.narrowed[key] = start if start is not None and start.error else self.executor.submit(narrow, self.job, c, start)
+
     def _model(self, c: Candidate) -> Narrowed:
         """The float model that c is quantized from, waited for."""
-        made = self.narrowed[c.macs, c.distilled]
+        self._start(c)
+        made = self.narrowed[c.macs, c.distilled, c.refitted]
         return made if isinstance(made, Narrowed) else made.result()
 
 
@@ -134,7 +141,7 @@ def next_round(front: Front) -> list[Candidate]:
         scale = min([0.8, work_limit(smallest, front.limits)])
         macs = round(max(smallest.candidate.macs * scale, LEAST_WIDTH), 4)
         return [Candidate(macs)]
-    best = max(fitting, key=lambda p: (p.score, -p.costs[front.axes[0]]))
+    best = max(fitting, key=lambda p: (p.merit, -p.costs[front.axes[0]]))
     widths = sorted({p.candidate.macs for p in made})
     at = widths.index(best.candidate.macs)
     around = [widths[i] for i in (at - 1, at + 1) if 0 <= i < len(widths)]
@@ -142,15 +149,22 @@ def next_round(front: Front) -> list[Candidate]:
     return [Candidate(macs) for macs in between]
 
 
-def distilled_round(front: Front) -> list[Candidate]:
-    """The fitting points of highest score, trained; those within the drop already are left alone."""
-    fitting = sorted((p for p in front.tried if not p.error and front.fits(p)), key=lambda p: -p.score)
-    if front.best is not None:
-        fitting = [p for p in front.points if p.score < front.float_score and p.candidate.macs < front.best.candidate.macs] or fitting[:1]
-    return [Candidate(p.candidate.macs, p.candidate.weights, True) for p in fitting[:DISTILLED] if not p.candidate.distilled]
-
-
 def careful_round(front: Front) -> list[Candidate]:
-    """The fitting points of highest score, to be quantized with the whole ladder."""
-    fitting = sorted((p for p in front.tried if not p.error and front.fits(p)), key=lambda p: -p.score)
-    return [replace(p.candidate, careful=True) for p in fitting[:CAREFUL]]
+    """The best fitting points, to be quantized with the whole ladder."""
+    return [replace(p.candidate, careful=True) for p in _best_fitting(front)[:CAREFUL]]
+
+
+def refitted_round(front: Front) -> list[Candidate]:
+    """The best fitting point, if it is pruned, fitted to the samples that have chosen it too."""
+    return [replace(p.candidate, refitted=True) for p in _best_fitting(front)[:1] if p.candidate.macs < 1]
+
+
+def distilled_round(front: Front) -> list[Candidate]:
+    """The best fitting points, one of a width and a limit of bytes, trained."""
+    found = dict.fromkeys(Candidate(p.candidate.macs, p.candidate.weights, True, True, p.candidate.macs < 1) for p in _best_fitting(front))
+    return [c for c in found if c.macs < 1 or c.weights is not None][:DISTILLED]
+
+
+def _best_fitting(front: Front) -> list[Point]:
+    """Points within the budget: those within the drop first, each kind by merit."""
+    return sorted((p for p in front.tried if not p.error and front.fits(p)), key=lambda p: (not front.near(p), -p.merit))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
-    from edgec.compress.distillation.augment import Augment
+    from edgec.compress.augment import Augment
 
 __all__ = ["distill"]
 
@@ -29,7 +29,7 @@ def distill(
     seconds: float | None = None,
     steps: int | None = None,
     quantize: Any = None,
-    augment: str | Augment = "none",
+    augment: str | Augment = "auto",
     seed: int = 0,
     batch: int = 64,
     learning_rate: float | None = None,
@@ -56,7 +56,8 @@ def distill(
             the state that is kept, figures are those of the report part.
         seconds, steps: the budget, one of the two. A run of `steps` is reproducible on one machine with one number of threads.
         quantize: None, or quantization options (edgec.compress.Options or a dict of them): a float student is quantized first.
-        augment: "none", "mixup", "image", "features", or a function (float32 [n, *shape], numpy Generator) → the same shape.
+        augment: "none", "mixup", "image", "features", or a function (float32 [n, *shape], numpy Generator) → the same shape. "auto" takes
+            "features" for inputs with a long axis of time, "image" for pictures, "mixup" for others (`edgec.compress.augment.suited`).
         learning_rate: step of Adam, relative to each channel's weights (default 0.01); for a QDQ student to an eighth of its layers' weights, or a
             step of their grid where that is more (default 0.005).
         warmup: part of the budget over which the rate rises; average: decay of the average of the parameters.

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import torch
 
 from edgec import importer
-from edgec.compress.distillation.augment import Augment, chosen
+from edgec.compress.augment import Augment, chosen
 from edgec.compress.distillation.network import FloatNetwork
 from edgec.compress.distillation.objective import Objective
 from edgec.compress.distillation.samples import SampleStore

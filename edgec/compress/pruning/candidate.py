@@ -12,7 +12,7 @@ from edgec.compress.pruning.gradient import NoGradient
 from edgec.compress.pruning.groups import Group, prunable, rank
 from edgec.compress.pruning.reconstruct import Effort, reconstruct
 from edgec.compress.pruning.reference import Reference, ask, judged_values
-from edgec.compress.pruning.refine import refine
+from edgec.compress.pruning.refine import refine, varied
 from edgec.compress.pruning.samples import Parts
 from edgec.compress.pruning.segment import Segment, runs_in_batches
 from edgec.compress.pruning.sites import find_sites
@@ -27,6 +27,9 @@ QUICK_SAMPLES, QUICK_ROWS = 384, 12288
 
 FINAL_ROWS = 65536
 RANK_RIDGE = 1e-3
+
+VARIANTS = 7
+"""Of each held-out sample, which judge a refinement beside it: a few dozen samples alone have rejected what halved the loss on others."""
 
 
 class Pruner:
@@ -65,13 +68,16 @@ class Pruner:
         answers = reconstruct(model, self.sites, kept, self.reference, effort, changed)
         return self.reference.loss(answers, slice(self.reference.fitted, None))
 
-    def final(self, widths: tuple[int, ...], effort: Effort, steps: int, progress: Callable[[float], None]) -> tuple[ir.Model, str]:
-        """(the network with these widths, fitted to all samples that do not report; what came of its refinement in `steps` steps)."""
+    def final(
+        self, widths: tuple[int, ...], effort: Effort, steps: int, fit_select: bool, progress: Callable[[float], None]
+    ) -> tuple[ir.Model, str]:
+        """(the network with these widths, fitted to the fit part, and to the select part if fit_select; what came of its refinement in
+        `steps` steps)."""
         model, kept, changed = self.build(widths)
         if not changed:
             return model, "nothing was pruned"
         fit, select = self.parts.arrays[FIT], self.parts.arrays[SELECT]
-        fit = fit if self.parts.degraded else {name: np.concatenate([fit[name], select[name]]) for name in fit}
+        fit = fit if self.parts.degraded or not fit_select else {name: np.concatenate([fit[name], select[name]]) for name in fit}
         reference = self._ask(fit, {name: array[:0] for name, array in fit.items()}, FINAL_ROWS)
         reconstruct(model, self.sites, kept, reference, effort, changed)
         return self._refined(model, kept, fit, steps, progress) if steps else (model, "not asked for")
@@ -79,16 +85,19 @@ class Pruner:
     def _refined(
         self, model: ir.Model, kept: list[np.ndarray], fit: dict[str, np.ndarray], steps: int, progress: Callable[[float], None]
     ) -> tuple[ir.Model, str]:
-        """The better of model and its refinement, judged on every eighth sample, which the refinement does not see."""
+        """The better of model and its refinement, judged on every eighth sample, which the refinement does not see, and variants of it."""
         held = np.arange(len(next(iter(fit.values())))) % 8 == 0
-        reference = self._ask({n: a[~held] for n, a in fit.items()}, {n: a[held] for n, a in fit.items()}, QUICK_ROWS)
+        reference = self._ask({n: a[~held] for n, a in fit.items()}, {n: a[:0] for n, a in fit.items()}, QUICK_ROWS)
         copy = model.clone()
         try:
             refine(copy, self.model, self.sites, kept, reference, steps=steps, seed=self.seed, progress=progress)
         except NoGradient as reason:
             return model, f"left out: {reason}"
-        judged = slice(reference.fitted, None)
-        before, after = (reference.loss(self._answers(m, reference.samples), judged) for m in (model, copy))
+        real = {n: a[held] for n, a in fit.items()}
+        variants = {n: [varied(a, np.random.default_rng([self.seed, 1, i])) for i in range(VARIANTS)] for n, a in real.items()}
+        judged = {n: np.concatenate([a, *variants[n]]) for n, a in real.items()}
+        reference = ask(self.model, [], judged, 0, 0, batched=self.batched)
+        before, after = (reference.loss(self._answers(m, judged)) for m in (model, copy))
         text = f"{steps} steps: loss on held-out samples {before:.4f} before, {after:.4f} after"
         return (copy, text) if after < before else (model, f"not kept, {text}")
 

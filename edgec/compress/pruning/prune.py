@@ -39,6 +39,7 @@ def prune(
     granularity: int = 4,
     search_steps: int = MEASURED,
     refine_steps: int = REFINED,
+    keep_select: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[ir.Model, dict[str, Any]]:
@@ -47,13 +48,14 @@ def prune(
     Args:
         model: static shapes, after `edgec.graph.optimize` (batch normalization folded); it is not changed.
         data: unlabelled samples as `edgec.data.Samples` takes them. Half of them fit, a quarter chooses, a quarter reports, by hash;
-            the final weights are fitted to the first two parts.
+            the final weights are fitted to the first two parts (but see keep_select).
         macs: fraction of the multiply-accumulates to keep, at most; widths are searched. Or
         channels: layer → number of output channels, by node or output name; layers tied to it (a residual sum) follow.
         granularity: channels that remain are a multiple of this wherever any go. Cortex-M kernels compute two output channels
             at a time and read four input channels a word: with 4 nothing is left over, and instructions fall nearly as the MACs do
         search_steps: networks reconstructed and measured while widths are searched; more is slower and rarely better.
         refine_steps: of gradient descent on all layers together after the closed form, kept if held-out samples say so; 0 for none.
+        keep_select: leave the select part out of the final fit, so that it can judge the result beside others.
 
     Returns: a valid ONNX model with the same inputs and outputs, and a report: `macs`, `macs_kept`, `groups` (name, channels, kept),
         `protected` (name, why), `measured` (widths tried and their loss on the select part), `refined` (what came of it), and `loss`, `agreement` and `sqnr_db` on
@@ -113,7 +115,7 @@ def prune(
         curves = measure_curves(cost, budget, measure, points)
         widths, measured = search(cost, budget, curves, measure, max(search_steps - done, 1))
     tell("prune: reconstruct", 0.0)
-    result, refined = pruner.final(widths, FINAL, refine_steps, lambda part: tell("prune: refine", part))
+    result, refined = pruner.final(widths, FINAL, refine_steps, not keep_select, lambda part: tell("prune: refine", part))
     report = {
         "macs_before": cost(cost.full),
         "macs": count_macs(result),

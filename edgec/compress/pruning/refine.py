@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.augment import Augment, suited
+from edgec.compress.augment import features as features_moved
 from edgec.compress.float_run import make_session
 from edgec.compress.pruning.gradient import NoGradient, Tape, backward
 from edgec.compress.pruning.reference import Reference, judged_values
@@ -73,6 +75,14 @@ class White:
         return np.maximum(size, 0.1 * size.mean()) + 1e-12
 
 
+def varied(batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Samples with an axis of time as `augment.features` has them; all others blended in pairs, the second's part being at most MIX."""
+    if suited(batch.shape[1:]) == "features":
+        return features_moved(batch, rng)
+    part = rng.uniform(0, MIX, (len(batch), *(1,) * (batch.ndim - 1))).astype(np.float32)
+    return batch + part * (batch[::-1] - batch)
+
+
 def refine(
     model: ir.Model,
     teacher: ir.Model,
@@ -82,8 +92,8 @@ def refine(
     *,
     steps: int,
     features: float = FEATURES,
-    mix: float = MIX,
     rate: float = RATE,
+    augment: Augment = varied,
     seed: int = 0,
     progress: Callable[[float], None] = lambda done: None,
 ) -> None:
@@ -95,7 +105,7 @@ def refine(
     Args:
         teacher: the float network. kept: by site, bool [channels], the teacher's channels that model still has.
         rate: largest step, in units of an output's standard deviation.
-        mix: samples are mixed in pairs, the second's part being at most this; the teacher is asked about the mixture.
+        augment: what is done to a batch of an input before the step; the teacher is asked about the result.
 
     Raises:
         NoGradient: an operator has no gradient; the model is then as it was.
@@ -118,9 +128,7 @@ def refine(
             order = np.concatenate([order, rng.permutation(reference.fitted)])
         batch, order = order[:BATCH], order[BATCH:]  # fewer than BATCH where there are no more
         taken = {name: array[batch] for name, array in reference.samples.items()}
-        if mix:
-            part = rng.uniform(0, mix, len(batch)).astype(np.float32)
-            taken = {name: a + part.reshape(-1, *(1,) * (a.ndim - 1)) * (a[::-1] - a) for name, a in taken.items()}
+        taken = {name: augment(a, np.random.default_rng([seed, k])) for name, a in taken.items()}
         gradients = step(taken, [layer.parameters() for layer in white])
         flat_gradients = [g for layer, (dw, db) in zip(white, gradients, strict=True) for g in layer.gradient(dw, db)]
         scale = rate * min(1.0, (k + 1) / 20) * 0.5 * (1 + np.cos(np.pi * k / steps))
