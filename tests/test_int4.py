@@ -102,7 +102,7 @@ def test_as_many_taps_as_the_headroom_allows():
 @pytest.mark.parametrize("kernel", [k for k in all_kernels() if "_s8w4_" in k.symbol], ids=lambda k: k.symbol)
 def test_device_packings_hold_biases_of_16_bits(kernel):
     """Both ends of int16 come back, what lies outside is refused: no program could hold it."""
-    program = next(p for p in CASES if OPERATORS[p.ops[0].opcode].applies(p.ops[0], kernel.symbol))
+    program = next(p for p in CASES if p.ops[0].opcode == kernel.opcode and OPERATORS[kernel.opcode].applies(p.ops[0], kernel.symbol))
     (op,) = program.ops
     w, _, multiplier = program.values(op)
     packing = OPERATORS[op.opcode].packings[kernel.packing]

@@ -82,7 +82,8 @@ _HEAD = re.compile(r"^([0-9a-f]+) <([^>]+)>:$")
 _INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s+(\S+)\s*(.*)$")
 _TARGET = re.compile(r"\b([0-9a-f]+) <([^>+]+)>")
 _CALLS = ("bl", "bl.w", "blx", "jal", "call", "callq")
-_JUMPS = re.compile(r"(b|j)[a-z]*(\.[nw])?$|tail$|cbn?z$|tbn?z$")
+_JUMPS = re.compile(r"(b(?!f)|j)[a-z]*(\.[nw])?$|tail$|cbn?z$|tbn?z$")
+"""Without the BF instructions: no compiler uses them, and old disassemblers read VCTP as one, with a place in the code."""
 _ENDS = re.compile(r"(bx|b|b\.n|b\.w|br|ret|retq|jmp|jmpq|j|jr|udf|ud2|hlt)$")
 RED_ZONE = 128
 """System V x86-64: a leaf function may use this much below its stack pointer without saying so in its frame."""

@@ -192,7 +192,7 @@ def conv2d_distance_above(a: Attributes) -> int | None:
     return int((block * (a["in_c"] - a["out_c"])).max()) if block.size else -positions * a["out_c"]
 
 
-DEPTHWISE_3X3 = ("edgec_s8_depthwise_conv2d_2x2c4__dsp", "edgec_s8w4_depthwise_conv2d_2x2n4__dsp")
+DEPTHWISE_3X3 = ("edgec_s8_depthwise_conv2d_2x2c4__dsp", "edgec_s8w4_depthwise_conv2d_2x2n1__dsp")
 NIBBLE_SHIFT = 4
 """Layer shifts up to this are folded into 4-bit weights as they are widened."""
 PLANE_BUDGET = 3072
@@ -212,21 +212,7 @@ def _unpack_depthwise_3x3(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return [np.moveaxis(rows, 0, 2), channels[:, 0].astype(np.int32), channels[:, 1].astype(np.int32)]
 
 
-def _pack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    """Three words a channel: 16 · bias and the last weight, multiplier, the first eight weights."""
-    weights, bias, multiplier = values
-    codes = weights.reshape(9, -1).T.astype(np.int64) & 15
-    words = (codes[:, :8] << 4 * np.arange(8)).sum(axis=1)
-    return [np.stack([_wrapped(16 * bias.astype(np.int64) + codes[:, 8]), multiplier, _wrapped(words)], axis=1).reshape(-1), NOTHING, NOTHING]
-
-
-def _unpack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    channels = np.ascontiguousarray(values[0]).view("<i4").reshape(op.attrs["out_c"], 3).astype(np.int64)
-    codes = np.concatenate([channels[:, 2:] >> 4 * np.arange(8), channels[:, :1]], axis=1) & 15
-    return [((codes ^ 8) - 8).T.astype(np.int8), narrow_bias(channels[:, 0] >> 4), channels[:, 1].astype(np.int32)]
-
-
-DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3), "n4": Packing("n4", _pack_depthwise_nibbles, _unpack_depthwise_nibbles)}
+DEPTHWISE = {"c4": Packing("c4", _pack_depthwise_3x3, _unpack_depthwise_3x3)}
 
 
 def depthwise_applies(a: Attributes, kernel: str) -> bool:

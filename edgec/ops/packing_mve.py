@@ -24,6 +24,10 @@ NOTHING = np.zeros(0, np.int8)
 """Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""
 
 
+PAIRS = {"channels": 4, "order": [0, 1, 2, 3], "repeats": 2}
+DENSE = {"channels": 8, "order": [0, 2, 4, 6, 1, 3, 5, 7], "repeats": 1}
+
+
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
@@ -64,46 +68,65 @@ def unpack_rows(stream: np.ndarray, out: int, depth: int, channels: int, order: 
     return [w.reshape(-1, padded)[:out, :depth], b.reshape(-1)[:out].astype(np.int32), m.reshape(-1)[:out]]
 
 
-def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, channels: int, order: list[int], repeats: int, offset: int) -> np.ndarray:
-    """pack_rows for 4-bit weights: 16 bytes hold 16 taps of two channels, the first in the high halves.
+def _pack_nibbles(high: np.ndarray, low: np.ndarray, channels: int) -> np.ndarray:
+    """uint8 halves [rows / 2, depth] of bytes that hold a tap of two channels, as blocks of `channels`: uint8 [blocks, bytes]."""
+    pairs = (high << 4 | low & 15).reshape(-1, channels // 2, high.shape[1] // BLOCK, BLOCK)
+    return np.ascontiguousarray(pairs.transpose(0, 2, 1, 3)).reshape(pairs.shape[0], -1)
 
-    offset: added to the weights in the low halves. Without one biases are 16 times what they were; with one the first channel's
-    accumulator is the sum of 16 times its own and the second's, whose bias stays.
 
-    Returns: int8 [stream].
-    """
-    rows, depth = _round_up(weights.shape[0], channels), _round_up(weights.shape[1], BLOCK)
-    high, low = (np.zeros((rows // 2, depth), np.uint8) for _ in range(2))
+def _unpack_nibbles(blocks: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse: the high halves as two's complement and the low ones as codes of 0 to 15, int8 [rows / 2, depth]."""
+    pairs = blocks.reshape(blocks.shape[0], -1, channels // 2, BLOCK).transpose(0, 2, 1, 3)
+    pairs = np.ascontiguousarray(pairs).reshape(blocks.shape[0] * channels // 2, -1)
+    return pairs.view(np.int8) >> 4, (pairs.view(np.uint8) & 15).astype(np.int8)
+
+
+def _pack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    """Blocks of four channels: weights, of which two channels share a byte, int16 biases, halved multipliers."""
+    weights, bias, multiplier = values
+    rows, depth = _round_up(weights.shape[0], 4), weights[0].size
+    w = _padded(weights.reshape(weights.shape[0], -1).astype(np.int8), rows, _round_up(depth, BLOCK)).view(np.uint8)
+    b, m = (np.zeros(rows, dtype) for dtype in ("<i2", "<i4"))
+    b[: bias.size], m[: bias.size] = narrow_bias(bias), multiplier // 2
+    parts = [_pack_nibbles(w[0::2], w[1::2], 4), b.reshape(-1, 4).view(np.uint8), m.reshape(-1, 4).view(np.uint8)]
+    return [np.concatenate(parts, axis=1).view(np.int8).reshape(-1), NOTHING, NOTHING]
+
+
+def _unpack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    a = op.attrs
+    out, depth = a["out_c"], a["kernel_h"] * a["kernel_w"] * a["in_c"] // a["groups"]
+    blocks = np.asarray(values[0], np.int8).reshape(_round_up(out, 4) // 4, -1)
+    high, low = _unpack_nibbles(blocks[:, :-24], 4)
+    w = np.stack([high, (low ^ 8) - np.int8(8)], axis=1).reshape(2 * len(high), -1)
+    b, m = (np.ascontiguousarray(part).view(dtype).reshape(-1)[:out] for part, dtype in ((blocks[:, -24:-16], "<i2"), (blocks[:, -16:], "<i4")))
+    return [w[:out, :depth], b.astype(np.int16), 2 * m.astype(np.int32)]
+
+
+def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    """As with 8 bits, but two features share a byte, the second plus 8 in its low half: the first one's accumulator is the sum of 16 times
+    its own and of the second's, and so is its bias."""
+    weights, bias, multiplier = values
+    rows = _round_up(weights.shape[0], DENSE["channels"])
     w = _padded(weights.astype(np.int8), rows, weights.shape[1])
-    high[:, : w.shape[1]], low[:, : w.shape[1]] = w[0::2].view(np.uint8), (w[1::2] + np.int8(offset)).view(np.uint8)
-    pairs = (high << 4 | low & 15).reshape(-1, channels // 2, depth // BLOCK, BLOCK).transpose(0, 2, 1, 3)
+    high, low = (_padded(half, rows // 2, _round_up(half.shape[1], BLOCK)).view(np.uint8) for half in (w[0::2], w[1::2] + np.int8(8)))
     b = np.zeros(rows, np.int64)
     b[: bias.size] = bias
-    heads = np.stack([16 * b[0::2] + b[1::2], b[1::2]], axis=1).reshape(-1, channels) if offset else 16 * b.reshape(-1, channels)
-    heads = ((heads + 2**31) % 2**32 - 2**31).astype("<i4")
-    m = _padded((multiplier // 2).reshape(-1, 1).astype("<i4"), rows, 1).reshape(-1, channels)[:, order]
-    parts = [np.tile(heads, repeats).view(np.int8), np.ascontiguousarray(pairs).view(np.int8).reshape(pairs.shape[0], -1), np.ascontiguousarray(m).view(np.int8)]
-    return np.concatenate(parts, axis=1).reshape(-1)
+    heads = np.stack([16 * b[0::2] + b[1::2], b[1::2]], axis=1).astype("<i4").reshape(-1, DENSE["channels"])
+    m = _padded((multiplier // 2).reshape(-1, 1).astype("<i4"), rows, 1).reshape(heads.shape)[:, DENSE["order"]]
+    parts = [heads.view(np.uint8), _pack_nibbles(high, low, DENSE["channels"]), np.ascontiguousarray(m).view(np.uint8)]
+    return [np.concatenate(parts, axis=1).view(np.int8).reshape(-1), NOTHING, NOTHING]
 
 
-def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int, channels: int, order: list[int], repeats: int, offset: int) -> list[np.ndarray]:
-    """The inverse of pack_nibble_rows: weights int8 [out, depth], bias int16 and multiplier int32 [out]."""
-    blocks, padded = _round_up(out, channels) // channels, _round_up(depth, BLOCK)
-    head, body = 4 * channels * repeats, channels // 2 * padded
-    block = stream.reshape(blocks, head + body + 4 * channels)
-    pairs = block[:, head : head + body].reshape(blocks, padded // BLOCK, channels // 2, BLOCK).transpose(0, 2, 1, 3).reshape(-1, padded)
-    low = (np.ascontiguousarray(pairs).view(np.uint8) & 15).astype(np.int8)
-    w = np.stack([pairs >> 4, low - np.int8(8) if offset else (low ^ 8) - np.int8(8)], axis=1).reshape(-1, padded)
-    heads = np.ascontiguousarray(block[:, : 4 * channels]).view("<i4").astype(np.int64).reshape(-1, 2)
-    first = ((heads[:, 0] - heads[:, 1] + 2**31) % 2**32 - 2**31) if offset else heads[:, 0]
-    b = np.stack([first >> 4, heads[:, 1] if offset else heads[:, 1] >> 4], axis=1).reshape(-1)
-    m = np.empty((blocks, channels), np.int32)
-    m[:, order] = 2 * np.ascontiguousarray(block[:, head + body :]).view("<i4")
-    return [w[:out, :depth], narrow_bias(b[:out]), m.reshape(-1)[:out]]
-
-
-PAIRS = {"channels": 4, "order": [0, 1, 2, 3], "repeats": 2}
-DENSE = {"channels": 8, "order": [0, 2, 4, 6, 1, 3, 5, 7], "repeats": 1}
+def _unpack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
+    out, channels = op.attrs["out_features"], DENSE["channels"]
+    blocks = np.asarray(values[0], np.int8).reshape(_round_up(out, channels) // channels, -1)
+    high, low = _unpack_nibbles(blocks[:, 4 * channels : -4 * channels], channels)
+    w = np.stack([high, low - np.int8(8)], axis=1).reshape(2 * len(high), -1)
+    heads = np.ascontiguousarray(blocks[:, : 4 * channels]).view("<i4").astype(np.int64).reshape(-1, 2)
+    b = np.stack([(heads[:, 0] - heads[:, 1]) >> 4, heads[:, 1]], axis=1).reshape(-1)
+    m = np.empty((len(blocks), channels), np.int32)
+    m[:, DENSE["order"]] = 2 * np.ascontiguousarray(blocks[:, -4 * channels :]).view("<i4")
+    return [w[:out, : op.attrs["in_features"]], narrow_bias(b[:out]), m.reshape(-1)[:out]]
 
 
 def _pack_conv2d(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
@@ -115,17 +138,6 @@ def _unpack_conv2d(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     a = op.attrs
     depth = a["kernel_h"] * a["kernel_w"] * a["in_c"] // a["groups"]
     return unpack_rows(np.asarray(values[0], np.int8), a["out_c"], depth, **PAIRS)
-
-
-def _pack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    weights, bias, multiplier = values
-    return [pack_nibble_rows(weights.reshape(weights.shape[0], -1), bias, multiplier, **PAIRS, offset=0), NOTHING, NOTHING]
-
-
-def _unpack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    a = op.attrs
-    depth = a["kernel_h"] * a["kernel_w"] * a["in_c"] // a["groups"]
-    return unpack_nibble_rows(np.asarray(values[0], np.int8), a["out_c"], depth, **PAIRS, offset=0)
 
 
 CONV2D = {"c16": Packing("c16", _pack_conv2d, _unpack_conv2d), "n16": Packing("n16", _pack_conv2d_nibbles, _unpack_conv2d_nibbles)}
@@ -249,14 +261,6 @@ def _pack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
 
 def _unpack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return unpack_rows(np.asarray(values[0], np.int8), op.attrs["out_features"], op.attrs["in_features"], **DENSE)
-
-
-def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    return [pack_nibble_rows(*values, **DENSE, offset=8), NOTHING, NOTHING]
-
-
-def _unpack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    return unpack_nibble_rows(np.asarray(values[0], np.int8), op.attrs["out_features"], op.attrs["in_features"], **DENSE, offset=8)
 
 
 DENSE_ROWS = {"c16": Packing("c16", _pack_dense, _unpack_dense), "n16": Packing("n16", _pack_dense_nibbles, _unpack_dense_nibbles)}
@@ -412,18 +416,4 @@ def _unpack_depthwise(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return [np.asarray(values[0], np.int8)[_tap_places(op, plan)], epilogue[:, 0], 2 * epilogue[:, 1]]
 
 
-def _pack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    """Records as with 8 bits, two bytes of one in one: the first eight in the low halves, the last eight in the high ones."""
-    records, epilogue, nothing = _pack_depthwise(op, values)
-    rows = _padded(records.reshape(1, -1), 1, _round_up(records.size, BLOCK)).reshape(-1, 2, BLOCK // 2).view(np.uint8)
-    return [(rows[:, 0] & 15 | rows[:, 1] << 4).view(np.int8), epilogue, nothing]
-
-
-def _unpack_depthwise_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    packed = np.ascontiguousarray(np.asarray(values[0], np.int8)).reshape(-1, BLOCK // 2)
-    records = np.stack([((packed & 15) ^ 8) - np.int8(8), packed >> 4], axis=1).reshape(-1)
-    weights, bias, multiplier = _unpack_depthwise(op, [records, *values[1:]])
-    return [weights, narrow_bias(bias), multiplier]
-
-
-DEPTHWISE = {"c16": Packing("c16", _pack_depthwise, _unpack_depthwise), "n16": Packing("n16", _pack_depthwise_nibbles, _unpack_depthwise_nibbles)}
+DEPTHWISE = {"c16": Packing("c16", _pack_depthwise, _unpack_depthwise)}

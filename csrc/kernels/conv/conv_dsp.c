@@ -15,7 +15,7 @@ void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operan
 void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8w4_conv2d_2x4n4w3__dsp(const void *params, const edgec_operands *operands);
-void edgec_s8w4_depthwise_conv2d_2x2n4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8w4_depthwise_conv2d_2x2n1__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8w4_depthwise_conv2d_1x4n1__dsp(const void *params, const edgec_operands *operands);
 
 /* How the taps of a window are ordered: whole words of each run of contiguous input bytes, run by run, then what is left over
@@ -340,7 +340,7 @@ void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operan
   depthwise_3x3(params, operands, 0);
 }
 
-void edgec_s8w4_depthwise_conv2d_2x2n4__dsp(const void *params, const edgec_operands *operands) {
+void edgec_s8w4_depthwise_conv2d_2x2n1__dsp(const void *params, const edgec_operands *operands) {
   depthwise_3x3(params, operands, 1);
 }
 
@@ -368,30 +368,27 @@ static int check_depthwise_nibbles_any(const void *params, const edgec_sizes *s)
          s->scratch >= edgec_volume(p->kernel_h, p->kernel_w, p->out_c) + 4u * (uint32_t)p->out_c;
 }
 
-static int is_valid_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_sizes *s, uint32_t words, int32_t shift) {
-  if (s->param_count != sizeof *p / 4 || !edgec_within(p->out_c, 2, 0xffff) || p->in_c != p->out_c || p->kernel_h != 3 ||
-      p->kernel_w != 3 || p->stride_h != p->stride_w || !edgec_within(p->stride_h, 1, 2) || p->dilation_h != 1 ||
-      p->dilation_w != 1 || !edgec_within(p->shift, 0, shift) || s->constant[1] != 0u || s->constant[2] != 0u ||
-      s->constant[0] != 4u * words * (uint32_t)p->out_c) {
-    return 0;
-  }
-  return edgec_depthwise_conv2d_is_valid(p, s) && s->scratch >= 8u * (uint32_t)strips_of(p).plane_words;
+static int has_depthwise_3x3(const edgec_depthwise_conv2d_params *p, const edgec_sizes *s, int32_t shift) {
+  return s->param_count == sizeof *p / 4 && edgec_within(p->out_c, 2, 0xffff) && p->in_c == p->out_c && p->kernel_h == 3 &&
+         p->kernel_w == 3 && p->stride_h == p->stride_w && edgec_within(p->stride_h, 1, 2) && p->dilation_h == 1 &&
+         p->dilation_w == 1 && edgec_within(p->shift, 0, shift) && edgec_depthwise_conv2d_is_valid(p, s) &&
+         s->scratch >= 8u * (uint32_t)strips_of(p).plane_words;
 }
 
 static int check_depthwise_3x3(const void *params, const edgec_sizes *s) {
   const edgec_depthwise_conv2d_params *const p = params;
-  return is_valid_depthwise_3x3(p, s, DEPTHWISE_CHANNEL_WORDS, 0) && p->weight_bits == 8;
+  return has_depthwise_3x3(p, s, 0) && p->weight_bits == 8 && s->constant[1] == 0u && s->constant[2] == 0u &&
+         s->constant[0] == 4u * (uint32_t)DEPTHWISE_CHANNEL_WORDS * (uint32_t)p->out_c;
 }
 
 static int check_depthwise_nibbles_3x3(const void *params, const edgec_sizes *s) {
-  const edgec_depthwise_conv2d_params *const p = params;
-  return is_valid_depthwise_3x3(p, s, DEPTHWISE_NIBBLE_WORDS, DEPTHWISE_NIBBLE_SHIFT) && p->weight_bits == 4;
+  return has_depthwise_3x3(params, s, DEPTHWISE_NIBBLE_SHIFT) && edgec_depthwise_conv2d_nibbles_check(params, s);
 }
 
 const edgec_kernel edgec_s8w4_conv2d_2x4n4__dsp_kernel = {0x0190, 1, edgec_s8w4_conv2d_2x4n4__dsp, check_conv2d_nibbles};
 const edgec_kernel edgec_s8w4_conv2d_2x4n4w3__dsp_kernel = {0x0191, 1, edgec_s8w4_conv2d_2x4n4w3__dsp,
                                                             check_conv2d_nibbles_3x3};
-const edgec_kernel edgec_s8w4_depthwise_conv2d_2x2n4__dsp_kernel = {0x0290, 1, edgec_s8w4_depthwise_conv2d_2x2n4__dsp,
+const edgec_kernel edgec_s8w4_depthwise_conv2d_2x2n1__dsp_kernel = {0x0290, 1, edgec_s8w4_depthwise_conv2d_2x2n1__dsp,
                                                                     check_depthwise_nibbles_3x3};
 const edgec_kernel edgec_s8w4_depthwise_conv2d_1x4n1__dsp_kernel = {0x0291, 1, edgec_s8w4_depthwise_conv2d_1x4n1__dsp,
                                                                     check_depthwise_nibbles_any};

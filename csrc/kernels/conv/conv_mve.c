@@ -13,7 +13,7 @@
 #include "conv_mve_pairs.h"
 
 void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *operands);
-void edgec_s8w4_depthwise_conv2d_1x8n16__mve(const void *params, const edgec_operands *operands);
+void edgec_s8w4_depthwise_conv2d_1x8n1__mve(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands);
 
@@ -98,8 +98,8 @@ void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *opera
 
 void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *operands) { run_of_nibbles(params, operands); }
 
-/* block_bytes: of four channels by 16 bytes of a window. */
-static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, uint32_t block_bytes) {
+/* Of four channels: block_bytes for 16 bytes of a window, bias_bytes. */
+static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, uint32_t block_bytes, uint32_t bias_bytes) {
   edgec_sizes canonical = *sizes;
   if (sizes->param_count != sizeof *p / 4 || p->groups != 1 || !edgec_within(p->in_c, 1, 0xffff) ||
       !edgec_within(p->out_c, 1, 0x7fff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff)) {
@@ -110,7 +110,7 @@ static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, 
     return 0;
   }
   const uint32_t blocks = (window + 15u) / 16u;
-  const uint32_t stream = ((uint32_t)p->out_c + 3u) / 4u * (48u + block_bytes * blocks);
+  const uint32_t stream = ((uint32_t)p->out_c + 3u) / 4u * (bias_bytes + 16u + block_bytes * blocks);
   if (sizes->constant[0] != stream || sizes->constant[1] != 0u || sizes->constant[2] != 0u) {
     return 0;
   }
@@ -126,9 +126,9 @@ static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, 
          edgec_area(p->stride_w, p->in_c) <= tensor_max && sizes->scratch == scratch_bytes(p);
 }
 
-static int edgec_conv2d_4x2c16_check(const void *params, const edgec_sizes *sizes) { return check_stream(params, sizes, 64u); }
+static int edgec_conv2d_4x2c16_check(const void *params, const edgec_sizes *sizes) { return check_stream(params, sizes, 64u, 32u); }
 
-static int edgec_conv2d_4x2n16_check(const void *params, const edgec_sizes *sizes) { return check_stream(params, sizes, 32u); }
+static int edgec_conv2d_4x2n16_check(const void *params, const edgec_sizes *sizes) { return check_stream(params, sizes, 32u, 8u); }
 
 const edgec_kernel edgec_s8w4_conv2d_4x2n16__mve_kernel = {0x01c0, 1, edgec_s8w4_conv2d_4x2n16__mve, edgec_conv2d_4x2n16_check};
 const edgec_kernel edgec_s8_conv2d_4x2c16__mve_kernel = {0x0140, 1, edgec_s8_conv2d_4x2c16__mve, edgec_conv2d_4x2c16_check};

@@ -2,6 +2,7 @@
 #ifndef EDGEC_CONV_MVE_DEPTHWISE_H
 #define EDGEC_CONV_MVE_DEPTHWISE_H
 
+#include "../nibbles.h"
 #include "conv.h"
 #include "conv_mve_patches.h"
 
@@ -220,28 +221,63 @@ static void prepare_job(const edgec_depthwise_conv2d_params *p, const patch_plan
   }
 }
 
-/* `count` records of 16 weights of 4 bits: of each the first eight are in the low halves of eight bytes. */
-static void widen_records(int8_t *to, const int8_t *from, int32_t count) {
+/* Channels whose 4-bit weights lie widened in scratch. */
+static int32_t together(const edgec_depthwise_conv2d_params *p) { return p->out_c < NIBBLE_CHANNELS ? p->out_c : (int32_t)NIBBLE_CHANNELS; }
+
+/* `count` taps of 4 bits of two channels a byte, `bytes` of them (at most 8): one tap to the same byte of each channel's record at `to`, the
+ * next one to the byte behind it. tap_bytes: from a tap to the next one. */
+static void widen_taps(int8_t *to, const int8_t *from, int32_t bytes, int32_t tap_bytes, int32_t count) {
 #if defined(__ARM_FEATURE_MVE)
+  register int8_t *second __asm__("r4"); /* VIDUP takes even ones */
   __asm__ volatile(
-      "1: vldrb.u16 q0, [%[from]], #8\n"
+      "movs %[second], #0\n"
+      "vidup.u16 q3, %[second], #8\n"
+      "vshl.i16 q3, q3, #2\n" /* two records from a lane to the next one */
+      "add %[second], %[to], #16\n"
+      "vctp.16 %[n]\n"
+      "dls lr, %[count]\n"
+      "1: vpst\n"
+      "vldrbt.u16 q0, [%[from]]\n"
+      "add %[from], %[from], %[step]\n"
       "vshl.i16 q1, q0, #12\n"
       "vshl.i16 q2, q0, #8\n"
       "vshr.s16 q1, q1, #12\n"
       "vshr.s16 q2, q2, #12\n"
-      "vstrb.16 q1, [%[to]], #8\n"
-      "vstrb.16 q2, [%[to]], #8\n"
-      "subs %[n], %[n], #1\n"
-      "bne 1b\n"
-      : [to] "+l"(to), [from] "+l"(from), [n] "+r"(count)
-      :
-      : "q0", "q1", "q2", "cc", "memory");
+      "vpstt\n"
+      "vstrbt.16 q1, [%[to], q3]\n"
+      "vstrbt.16 q2, [%[second], q3]\n"
+      "adds %[to], #1\n"
+      "adds %[second], #1\n"
+      "le lr, 1b\n"
+      : [to] "+l"(to), [from] "+r"(from), [second] "=&r"(second)
+      : [n] "r"(bytes), [step] "r"(tap_bytes), [count] "r"(count)
+      : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
 #else
-  for (int32_t i = 0; i < count * EDGEC_MVE_BLOCK; i++) {
-    const int8_t byte = from[i / EDGEC_MVE_BLOCK * 8 + i % 8];
-    to[i] = (int8_t)(i % EDGEC_MVE_BLOCK < 8 ? edgec_low_nibble(byte) : edgec_high_nibble(byte));
+  for (int32_t tap = 0; tap < count; tap++) {
+    for (int32_t i = 0; i < bytes; i++) {
+      to[2 * i * EDGEC_MVE_BLOCK + tap] = (int8_t)edgec_low_nibble(from[i]);
+      to[(2 * i + 1) * EDGEC_MVE_BLOCK + tap] = (int8_t)edgec_high_nibble(from[i]);
+    }
+    from += tap_bytes;
   }
 #endif
+}
+
+/* The job's channels from c on, of 4-bit weights, in the form with 8: records, whose bytes beside the taps are zero, and epilogue. */
+static void widen_channels(const edgec_depthwise_conv2d_params *p, const patch_plan *plan, const edgec_operands *operands, int32_t c,
+                           int32_t count, int8_t *records, int32_t *epilogue) {
+  const int32_t tap_bytes = (p->out_c + 1) / 2;
+  const int8_t *from = (const int8_t *)operands->constant[0] + c / 2;
+  const int16_t *const bias = (const int16_t *)operands->constant[1] + c;
+  const int32_t *const multiplier = (const int32_t *)operands->constant[2] + c;
+  for (int32_t ky = 0; ky < p->kernel_h; ky++) {
+    widen_taps(records + plan->lead + ky * plan->columns, from, (count + 1) / 2, tap_bytes, p->kernel_w);
+    from += p->kernel_w * tap_bytes;
+  }
+  for (int32_t i = 0; i < count; i++) {
+    epilogue[2 * i] = bias[i];
+    epilogue[2 * i + 1] = multiplier[i] >> 1;
+  }
 }
 
 /* One tile of every channel: what of the input lies in its plane, then the engine. */
@@ -271,17 +307,19 @@ EDGEC_COPIED void run_tile(const edgec_depthwise_conv2d_params *p, const patch_p
     job->map = map;
     job->columns = rows.count * columns.count;
   }
-  if (nibbles) { /* a few channels at a time; the record behind a part's last one has zeros or weights that meet none of its inputs */
+  if (nibbles) { /* a few channels at a time */
     int8_t *const wide = plane + plan->plane_bytes + plan->table_bytes + plan->map_bytes;
     const int8_t *const input = job->input;
     int8_t *const output = job->output;
+    int32_t epilogue[2 * NIBBLE_CHANNELS];
+    edgec_mve_fill(wide, 0, EDGEC_MVE_BLOCK * (together(p) + 1));
     for (int32_t c = 0; c < p->out_c; c += NIBBLE_CHANNELS) {
       job->input = input + c;
       job->output = output + c;
-      job->epilogue = (const int32_t *)operands->constant[1] + 2 * c;
+      job->epilogue = epilogue;
       job->weights = wide;
       job->channels = p->out_c - c < NIBBLE_CHANNELS ? p->out_c - c : (int32_t)NIBBLE_CHANNELS;
-      widen_records(wide, (const int8_t *)operands->constant[0] + EDGEC_MVE_BLOCK / 2 * c, job->channels + (plan->lead != 0));
+      widen_channels(p, plan, operands, c, job->channels, wide, epilogue);
       edgec_mve_run_patches(job);
     }
   } else {
@@ -320,36 +358,30 @@ EDGEC_COPIED void run_depthwise(const edgec_depthwise_conv2d_params *p, const ed
 
 void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands) { run_depthwise(params, operands, 0); }
 
-void edgec_s8w4_depthwise_conv2d_1x8n16__mve(const void *params, const edgec_operands *operands) { run_depthwise(params, operands, 1); }
+void edgec_s8w4_depthwise_conv2d_1x8n1__mve(const void *params, const edgec_operands *operands) { run_depthwise(params, operands, 1); }
 
-static int check_depthwise(const edgec_depthwise_conv2d_params *p, const edgec_sizes *sizes, int32_t bits) {
-  edgec_sizes canonical = *sizes;
-  patch_plan plan;
-  if (sizes->param_count != sizeof *p / 4) {
-    return 0;
-  }
-  canonical.constant[1] = (uint32_t)p->out_c * 4u;
-  canonical.constant[2] = (uint32_t)p->out_c * 4u;
-  if (edgec_depthwise_conv2d_is_valid(p, &canonical) == 0 || p->weight_bits != bits || plan_patches(p, &plan) == 0 ||
-      sizes->constant[2] != 0u || sizes->constant[1] != (uint32_t)p->out_c * 8u || sizes->input[0] > 0x1ffffffu ||
-      sizes->output[0] > 0x1ffffffu) {
-    return 0;
-  }
-  const uint32_t records = (uint32_t)(EDGEC_MVE_BLOCK * p->out_c + plan.lead);
-  const uint32_t scratch = (uint32_t)(plan.plane_bytes + plan.table_bytes + plan.map_bytes);
-  if (bits == 8) {
-    return sizes->constant[0] == records && sizes->scratch == scratch;
-  }
-  const int32_t together = p->out_c < NIBBLE_CHANNELS ? p->out_c : (int32_t)NIBBLE_CHANNELS;
-  return sizes->constant[0] == (records + 15u) / 16u * 8u && sizes->scratch == scratch + (uint32_t)(EDGEC_MVE_BLOCK * (together + 1));
+/* wide: bytes of scratch for widened weights. */
+static int has_patches(const edgec_depthwise_conv2d_params *p, const edgec_sizes *sizes, patch_plan *plan, uint32_t wide) {
+  return plan_patches(p, plan) != 0 && sizes->input[0] <= 0x1ffffffu && sizes->output[0] <= 0x1ffffffu &&
+         sizes->scratch == (uint32_t)(plan->plane_bytes + plan->table_bytes + plan->map_bytes) + wide;
 }
 
-static int depthwise_conv2d_1x8c16_check(const void *params, const edgec_sizes *sizes) { return check_depthwise(params, sizes, 8); }
+static int depthwise_conv2d_1x8c16_check(const void *params, const edgec_sizes *sizes) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  patch_plan plan;
+  return sizes->param_count == sizeof *p / 4 && edgec_depthwise_conv2d_is_valid(p, sizes) && p->weight_bits == 8 &&
+         has_patches(p, sizes, &plan, 0u) && sizes->constant[0] == (uint32_t)(EDGEC_MVE_BLOCK * p->out_c + plan.lead) &&
+         sizes->constant[1] == (uint32_t)p->out_c * 8u && sizes->constant[2] == 0u;
+}
 
-static int depthwise_conv2d_1x8n16_check(const void *params, const edgec_sizes *sizes) { return check_depthwise(params, sizes, 4); }
+static int depthwise_conv2d_1x8n1_check(const void *params, const edgec_sizes *sizes) {
+  const edgec_depthwise_conv2d_params *const p = params;
+  patch_plan plan;
+  return edgec_depthwise_conv2d_nibbles_check(p, sizes) && has_patches(p, sizes, &plan, (uint32_t)(EDGEC_MVE_BLOCK * (together(p) + 1)));
+}
 
-const edgec_kernel edgec_s8w4_depthwise_conv2d_1x8n16__mve_kernel = {0x02c0, 1, edgec_s8w4_depthwise_conv2d_1x8n16__mve,
-                                                                     depthwise_conv2d_1x8n16_check};
+const edgec_kernel edgec_s8w4_depthwise_conv2d_1x8n1__mve_kernel = {0x02c0, 1, edgec_s8w4_depthwise_conv2d_1x8n1__mve,
+                                                                     depthwise_conv2d_1x8n1_check};
 
 const edgec_kernel edgec_s8_depthwise_conv2d_1x8c16__mve_kernel = {0x0240, 1, edgec_s8_depthwise_conv2d_1x8c16__mve,
                                                                    depthwise_conv2d_1x8c16_check};

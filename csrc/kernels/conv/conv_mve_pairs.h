@@ -59,30 +59,31 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vmladava.s8 r12, q5, q2\n"   \
   "vmladava.s8 lr, q5, q3\n"
 
-/* r0: the job. Its first `bytes` go to the stack, since no register is left to point at them. */
-#define PAIRS_ENTER             \
+/* r0: the job. It goes to the stack, since no register is left to point at it, behind `zeros` bytes of room. */
+#define PAIRS_ENTER(zeros)      \
+  ".set .Lframe, " #zeros "\n"          \
   "push {r4-r11, lr}\n"         \
   "vpush {d8-d15}\n"            \
-  "sub sp, sp, #128\n"          \
+  "sub sp, sp, #128 + .Lframe\n"        \
   "vldrw.u32 q0, [r0]\n"        \
   "vldrw.u32 q1, [r0, #16]\n"   \
   "vldrw.u32 q2, [r0, #32]\n"   \
   "vldrw.u32 q3, [r0, #48]\n"   \
   "vldrh.u16 q7, [r0, #16]\n"   \
-  "vstrw.32 q0, [sp]\n"         \
-  "vstrw.32 q1, [sp, #16]\n"    \
-  "vstrw.32 q2, [sp, #32]\n"    \
-  "vstrw.32 q3, [sp, #48]\n"
+  "vstrw.32 q0, [sp, #.Lframe]\n"       \
+  "vstrw.32 q1, [sp, #.Lframe + 16]\n"  \
+  "vstrw.32 q2, [sp, #.Lframe + 32]\n"  \
+  "vstrw.32 q3, [sp, #.Lframe + 48]\n"
 
 #define PAIRS_ENTER_GENERAL     \
   "vldrw.u32 q0, [r0, #64]\n"   \
   "vldrw.u32 q1, [r0, #80]\n"   \
   "vldrw.u32 q2, [r0, #96]\n"   \
   "vldrw.u32 q3, [r0, #112]\n"  \
-  "vstrw.32 q0, [sp, #64]\n"    \
-  "vstrw.32 q1, [sp, #80]\n"    \
-  "vstrw.32 q2, [sp, #96]\n"    \
-  "vstrw.32 q3, [sp, #112]\n"
+  "vstrw.32 q0, [sp, #.Lframe + 64]\n"  \
+  "vstrw.32 q1, [sp, #.Lframe + 80]\n"  \
+  "vstrw.32 q2, [sp, #.Lframe + 96]\n"  \
+  "vstrw.32 q3, [sp, #.Lframe + 112]\n"
 
 /* The walk over one row of 16-byte blocks, unrolled by four, entered in the middle: count and entry replace what the job has. */
 #define PAIRS_ENTRY(block_bytes) \
@@ -96,48 +97,51 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "add r4, r4, r3\n"            \
   "adds r2, r2, #3\n"           \
   "lsrs r2, r2, #2\n"           \
-  "strd r2, r4, [sp, #8]\n"
+  "strd r2, r4, [sp, #.Lframe + 8]\n"
 
-#define PAIRS_CHANNELS          \
-  "ldrd r1, r11, [sp, #32]\n"   \
-  "20:\n"                       \
-  "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}\n"
+#define PAIRS_SUMS(from) "ldm " from ", {r0, r2, r4, r6, r8, r10, r12, lr}\n"
 
-#define PAIRS_START             \
+/* load: of the eight accumulators. */
+#define PAIRS_CHANNELS(load)    \
+  "ldrd r1, r11, [sp, #.Lframe + 32]\n" \
+  "20:\n" load
+
+#define PAIRS_START(load)       \
   "ldrd r3, r5, [r0, #52]\n"    \
   "ldr r7, [r0, #60]\n"         \
-  "10:\n" PAIRS_CHANNELS
+  "10:\n" PAIRS_CHANNELS(load)
 
 #define PAIRS_WALK(block)       \
-  "ldr r9, [sp, #8]\n"          \
-  "ldr pc, [sp, #12]\n"         \
+  "ldr r9, [sp, #.Lframe + 8]\n"        \
+  "ldr pc, [sp, #.Lframe + 12]\n"       \
   "30:\n"                       \
   ".rept 4\n" block ".endr\n"   \
   "subs r9, r9, #1\n"           \
   "bgt 30b\n"
 
 /* At most four blocks: nothing to count. */
-#define PAIRS_WALK_SHORT        \
-  "ldr pc, [sp, #12]\n"         \
+#define PAIRS_WALK_SHORT(block) \
+  "ldr pc, [sp, #.Lframe + 12]\n"       \
   "30:\n"                       \
-  ".rept 4\n" PAIRS_BLOCK ".endr\n"
+  ".rept 4\n" block ".endr\n"
 
-/* A quarter of a block: one channel's weights, and that channel of the first window. */
-#define PAIRS_QUARTER(weights, offset, sum, window) \
+/* A quarter of a block: one channel's weights, and that channel of the first window. product: VMLADAVA, or VMLADAV where nothing has been
+ * summed yet. */
+#define PAIRS_QUARTER(product, weights, offset, sum, window) \
   "vldrw.u32 " weights ", [r1" offset "\n"          \
-  "vmladava.s8 " sum ", " window ", " weights "\n"
+  product " " sum ", " window ", " weights "\n"
 
-#define PAIRS_SECOND(window)            \
-  "vmladava.s8 r8, " window ", q0\n"    \
-  "vmladava.s8 r10, " window ", q1\n"   \
-  "vmladava.s8 r12, " window ", q2\n"   \
-  "vmladava.s8 lr, " window ", q3\n"
+#define PAIRS_SECOND(product, window)   \
+  product " r8, " window ", q0\n"       \
+  product " r10, " window ", q1\n"      \
+  product " r12, " window ", q2\n"      \
+  product " lr, " window ", q3\n"
 
-#define PAIRS_QUARTERS(window)                   \
-  PAIRS_QUARTER("q0", "], #64", "r0", window)    \
-  PAIRS_QUARTER("q1", ", #-48]", "r2", window)   \
-  PAIRS_QUARTER("q2", ", #-32]", "r4", window)   \
-  PAIRS_QUARTER("q3", ", #-16]", "r6", window)
+#define PAIRS_QUARTERS(product, window)                   \
+  PAIRS_QUARTER(product, "q0", "], #64", "r0", window)    \
+  PAIRS_QUARTER(product, "q1", ", #-48]", "r2", window)   \
+  PAIRS_QUARTER(product, "q2", ", #-32]", "r4", window)   \
+  PAIRS_QUARTER(product, "q3", ", #-16]", "r6", window)
 
 #define PAIRS_START_SINGLE      \
   "ldrd r3, r5, [r0, #52]\n"    \
@@ -154,11 +158,12 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "ldr r5, [r0, #12]\n"         \
   "subs r2, r2, #16\n"          \
   "subs r5, r5, #16\n"          \
-  "str r2, [sp, #4]\n"          \
+  "str r2, [sp, #.Lframe + 4]\n"        \
   "10:\n"
 
 /* A block of the second window is the next block of the first. */
-#define PAIRS_BLOCK_16(quarters, window, next) quarters(window) "vldrb.u8 " next ", [r3], #16\n" PAIRS_SECOND(next)
+#define PAIRS_BLOCK_16(quarters, window, next) \
+  quarters("vmladava.s8", window) "vldrb.u8 " next ", [r3], #16\n" PAIRS_SECOND("vmladava.s8", next)
 
 #define PAIRS_ROW_16(quarters)                                                      \
   "vldrb.u8 q4, [r3], #16\n" PAIRS_BLOCK_16(quarters, "q4", "q5") PAIRS_BLOCK_16(quarters, "q5", "q4") \
@@ -175,14 +180,14 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   ".endr\n"
 
 #define PAIRS_ROW(label, block) \
-  "ldr r9, [sp, #8]\n"          \
+  "ldr r9, [sp, #.Lframe + 8]\n"        \
   label ":\n"                   \
   ".rept 3\n" block ".endr\n"   \
   "subs r9, r9, #3\n"           \
   "bgt " label "b\n"
 
 #define PAIRS_HOP               \
-  "ldr r9, [sp, #12]\n"         \
+  "ldr r9, [sp, #.Lframe + 12]\n"       \
   "add r3, r3, r9\n"            \
   "add r5, r5, r9\n"
 
@@ -193,7 +198,7 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vmov q0[2], q0[0], r0, r4\n" \
   "vldrw.u32 q2, [r1], #16\n"   \
   "vmov q0[3], q0[1], r2, r6\n" \
-  "ldrd r0, r2, [sp]\n"         \
+  "ldrd r0, r2, [sp, #.Lframe]\n"       \
   "vmov q1[2], q1[0], r8, r12\n" first \
   "vmov q1[3], q1[1], r10, lr\n" second
 
@@ -201,8 +206,8 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 #define PAIRS_SECOND_BACK "add r5, r5, r2\n"
 
 #define PAIRS_SHIFT             \
-  "ldr r2, [sp, #112]\n"        \
-  "vldrw.u32 q3, [sp, #96]\n"   \
+  "ldr r2, [sp, #.Lframe + 112]\n"      \
+  "vldrw.u32 q3, [sp, #.Lframe + 96]\n" \
   "vqshl.s32 q0, r2\n"          \
   "vqshl.s32 q1, r2\n"          \
   "vand q0, q0, q3\n"           \
@@ -215,8 +220,8 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vqmovnt.s32 q0, q1\n"
 
 #define PAIRS_CLAMP             \
-  "vldrw.u32 q1, [sp, #64]\n"   \
-  "vldrw.u32 q2, [sp, #80]\n"   \
+  "vldrw.u32 q1, [sp, #.Lframe + 64]\n" \
+  "vldrw.u32 q2, [sp, #.Lframe + 80]\n" \
   "vmax.s16 q0, q0, q1\n"       \
   "vmin.s16 q0, q0, q2\n"
 
@@ -234,14 +239,14 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "subs r11, r11, #8\n"          \
   "add r7, r7, #4\n"             \
   "bgt 20b\n"                    \
-  "ldrd r0, r2, [sp, #40]\n"     \
-  "ldr r4, [sp, #48]\n"          \
+  "ldrd r0, r2, [sp, #.Lframe + 40]\n"  \
+  "ldr r4, [sp, #.Lframe + 48]\n"       \
   "add r3, r3, r0\n" second      \
   "add r7, r7, r2\n"             \
   "subs r4, r4, #1\n"            \
-  "str r4, [sp, #48]\n"          \
+  "str r4, [sp, #.Lframe + 48]\n"       \
   "bgt " again "\n"              \
-  "add sp, sp, #128\n"           \
+  "add sp, sp, #128 + .Lframe\n"        \
   "vpop {d8-d15}\n"              \
   "pop {r4-r11, pc}\n"
 
@@ -249,9 +254,10 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 
 #define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (const edgec_mve_pairs *job), text)
 
-/* For one form of weights: `block` is the step of 16 bytes, of instructions of four bytes, block_bytes together; `quarters` the part of it that
- * meets the first window; `gather` that of PAIRS_GATHER.
- * plain: clamp bounds are int8's own and channels come in fours. general: any number of channels, any clamp, any layer shift.
+/* For one form of weights: `sums` loads the accumulators, in single `single_sums` for single_product; `block` is the step of 16 bytes, of
+ * instructions of four bytes, block_bytes together; `quarters` the part of it that meets the first window; `gather` as PAIRS_GATHER.
+ * plain: clamp bounds are int8's own and channels come in fours; short: and windows have at most four blocks. general: any number of
+ * channels, any clamp, any layer shift.
  * single: windows of one block, which stay in q4 and q5 for all channels. rows_plain and rows_general: windows of three rows, each a
  * multiple of three blocks, straight from the tensor. rows_16: rows of three blocks, the second window one block after the first: 16
  * channels and a stride of one. */
@@ -259,27 +265,27 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 #define PAIRS_FINISH_GENERAL PAIRS_SHIFT PAIRS_REQUANTIZE PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE
 #define PAIRS_FINISH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE
 
-#define PAIRS_FUNCTIONS(form, enter, block, block_bytes, quarters, gather)                                                      \
-  PAIRS_FUNCTION(form##_plain, enter PAIRS_ENTRY(block_bytes) PAIRS_START PAIRS_WALK(block) PAIRS_GATHER_BOTH(gather)           \
+#define PAIRS_FUNCTIONS(form, enter, sums, single_sums, single_product, block, block_bytes, quarters, gather)                   \
+  PAIRS_FUNCTION(form##_plain, enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block) PAIRS_GATHER_BOTH(gather)     \
                                    PAIRS_FINISH PAIRS_LEAVE)                                                                    \
-  PAIRS_FUNCTION(form##_general, enter PAIRS_ENTER_GENERAL PAIRS_ENTRY(block_bytes) PAIRS_START PAIRS_WALK(block)               \
+  PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK_SHORT(block)                         \
+                                   PAIRS_GATHER_BOTH(gather) PAIRS_FINISH PAIRS_LEAVE)                                          \
+  PAIRS_FUNCTION(form##_general, enter PAIRS_ENTER_GENERAL PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block)         \
                                      PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL)                                            \
-  PAIRS_FUNCTION(form##_single, enter PAIRS_START_SINGLE PAIRS_CHANNELS quarters("q4") PAIRS_SECOND("q5") gather("", "")        \
-                                    PAIRS_FINISH PAIRS_LEAVE)                                                                   \
-  PAIRS_FUNCTION(form##_rows_16, enter PAIRS_START_16 PAIRS_CHANNELS PAIRS_WALK_16(quarters) gather(PAIRS_FIRST_BACK, "")       \
+  PAIRS_FUNCTION(form##_single, enter PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums) quarters(single_product, "q4")             \
+                                    PAIRS_SECOND(single_product, "q5") gather("", "") PAIRS_FINISH PAIRS_LEAVE)                 \
+  PAIRS_FUNCTION(form##_rows_16, enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather(PAIRS_FIRST_BACK, "") \
                                      PAIRS_FINISH PAIRS_NEXT("10b", ""))                                                        \
-  PAIRS_FUNCTION(form##_rows_plain, enter PAIRS_START PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather) PAIRS_FINISH PAIRS_LEAVE) \
-  PAIRS_FUNCTION(form##_rows_general, enter PAIRS_ENTER_GENERAL PAIRS_START PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather)    \
-                                          PAIRS_FINISH_GENERAL)
+  PAIRS_FUNCTION(form##_rows_plain, enter PAIRS_START(sums) PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather) PAIRS_FINISH       \
+                                        PAIRS_LEAVE)                                                                            \
+  PAIRS_FUNCTION(form##_rows_general, enter PAIRS_ENTER_GENERAL PAIRS_START(sums) PAIRS_WALK_ROWS(block)                        \
+                                          PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL)
 
-PAIRS_FUNCTIONS(pairs, PAIRS_ENTER, PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER)
+PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8", PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER)
 
 /* Any number of channels. */
-PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER) PAIRS_REQUANTIZE
-                               PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
-
-/* At most 64 bytes of window. */
-PAIRS_FUNCTION(pairs_short, PAIRS_ENTER PAIRS_ENTRY(56) PAIRS_START PAIRS_WALK_SHORT PAIRS_GATHER_BOTH(PAIRS_GATHER) PAIRS_FINISH PAIRS_LEAVE)
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(PAIRS_SUMS("r1!")) PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
+                               PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 static int has_general_finish(const edgec_mve_pairs *job) {
   return job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0;
@@ -334,7 +340,8 @@ static int32_t pairs_sum(const edgec_mve_pairs *job, const int8_t *x, const int8
 }
 
 static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
-  const int32_t stream = 32 + (nibbles ? 32 : 64) * job->rows * job->blocks + 16;
+  const int32_t head = nibbles ? 0 : 32; /* bytes of biases in front of the weights; those of 16 bits lie behind them */
+  const int32_t multipliers = head + (nibbles ? 32 : 64) * job->rows * job->blocks + (nibbles ? 8 : 0);
   const int32_t blocks = (job->channels + 7) / 8;
   for (int32_t pair = 0; pair < job->pairs; pair++) {
     int8_t *y = job->output + pair * (job->output_step + 4 * blocks);
@@ -343,15 +350,17 @@ static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
       int8_t result[8]; /* stored together, as the assembly does: the output may overlap the input */
       for (int32_t i = 0; i < 8; i++) {
         const int8_t *const x = (i % 2 == 0 ? job->first : job->second) + pair * job->input_step;
-        const int32_t sum = pairs_sum(job, x, weights + 32, i / 2, nibbles, edgec_mve_word(weights + i / 2 * 4));
-        const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + stream - 16 + i / 2 * 4));
-        result[i] = edgec_requantize(nibbles ? sum >> 4 : sum, multiplier, job->shift, job->zero_point, job->low[0], job->high[0]);
+        const int32_t sum = pairs_sum(job, x, weights + head, i / 2, nibbles, nibbles ? 0 : edgec_mve_word(weights + i / 2 * 4));
+        const int32_t bias = (int32_t)((uint32_t)edgec_mve_word(weights + multipliers - 8 + i / 2 * 2) << 16) >> 16; /* of 16 bits */
+        const int32_t acc = nibbles ? edgec_wrapping_add(sum >> 4, bias) : sum;
+        const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + multipliers + i / 2 * 4));
+        result[i] = edgec_requantize(acc, multiplier, job->shift, job->zero_point, job->low[0], job->high[0]);
       }
       for (int32_t i = 0; i < 8 && i < left; i++) {
         y[job->place[i]] = result[i];
       }
       y += 4;
-      weights += stream;
+      weights += multipliers + 16;
     }
   }
 }

@@ -15,7 +15,6 @@
 enum {
   PLANE_BUDGET = 3072,      /* bytes of both planes, unless two rows of outputs need more */
   DEPTHWISE_CHANNEL_WORDS = 5, /* bias, multiplier, and for each kernel row [w0, w1, w1, w2] */
-  DEPTHWISE_NIBBLE_WORDS = 3,  /* of 4-bit weights: 16 * bias + w8 (as a code of 0 to 15), multiplier, w0 to w7 */
   DEPTHWISE_NIBBLE_SHIFT = 4
 };
 
@@ -493,17 +492,20 @@ static void keep_rows(const strips *s, uint32_t *planes, int32_t keep) {
   }
 }
 
-/* The weight in the uppermost four bits, times 2^shift, as a byte. */
-static inline uint32_t widened(uint32_t word, int32_t shift) { return ((uint32_t)((int32_t)word >> 28) << shift) & 0xffu; }
-
 /* A channel of 4-bit weights in the form with 8, weights and bias times 2^shift. Accumulators of 4-bit weights have 28 bits, so that up to
  * DEPTHWISE_NIBBLE_SHIFT this is the layer shift, which then has nothing to saturate. */
-static void widen_channel(uint32_t *to, const uint32_t *from, int32_t shift) {
-  to[0] = (uint32_t)((int32_t)from[0] >> 4) << shift;
-  to[1] = from[1];
-  for (int32_t row = 0; row < 3; row++) { /* w2, w1, w0 from the top */
-    const uint32_t three = row < 2 ? from[2] << (20 - 12 * row) : (from[2] >> 4 & 0x0ff00000u) | from[0] << 28;
-    to[2 + row] = widened(three << 8, shift) | widened(three << 4, shift) * 0x010100u | widened(three, shift) << 24;
+static void widen_channel(uint32_t *to, const edgec_operands *o, int32_t channel, int32_t channels, int32_t shift) {
+  const uint8_t *w = (const uint8_t *)o->constant[0] + channel / 2;
+  const int32_t tap_bytes = (channels + 1) / 2;
+  const int32_t half = channel % 2 * 4;
+  const uint32_t kept = (0xffu >> shift) * 0x01010101u;
+  *to++ = (uint32_t)((const int16_t *)o->constant[1])[channel] << shift;
+  *to++ = (uint32_t)((const int32_t *)o->constant[2])[channel];
+  for (int32_t row = 0; row < 3; row++) {
+    const uint32_t bytes = w[0] | (uint32_t)w[tap_bytes] * 0x010100u | (uint32_t)w[2 * tap_bytes] << 24;
+    const uint32_t extended = ((bytes >> half & 0x0f0f0f0fu) + 0x78787878u) ^ 0x78787878u; /* each byte sign-extended from its low half */
+    *to++ = (extended & kept) << shift;
+    w += 3 * tap_bytes;
   }
 }
 
@@ -523,9 +525,8 @@ EDGEC_COPIED void depthwise_3x3(const edgec_depthwise_conv2d_params *p, const ed
     const uint32_t *channels = (const uint32_t *)o->constant[0] + DEPTHWISE_CHANNEL_WORDS * from;
     uint32_t wide[2 * DEPTHWISE_CHANNEL_WORDS];
     if (nibbles) {
-      const uint32_t *const narrow = (const uint32_t *)o->constant[0] + DEPTHWISE_NIBBLE_WORDS * from;
-      widen_channel(wide, narrow, p->shift);
-      widen_channel(wide + DEPTHWISE_CHANNEL_WORDS, narrow + DEPTHWISE_NIBBLE_WORDS, p->shift);
+      widen_channel(wide, o, from, p->out_c, p->shift);
+      widen_channel(wide + DEPTHWISE_CHANNEL_WORDS, o, from + 1, p->out_c, p->shift);
       channels = wide;
     }
     int32_t ready = 0;                                /* rows of the planes that are filled */
