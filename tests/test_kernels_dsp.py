@@ -54,7 +54,7 @@ class Sizes(ctypes.Structure):
 
 
 def values_of(program: Program, kind: str = "random", seed: int = 5) -> list[np.ndarray]:
-    sizes = [program.tensors[t].size for t in program.ops[0].inputs]
+    sizes = [program.tensors[t].nbytes for t in program.ops[0].inputs]
     if kind == "random":
         rng = np.random.default_rng(seed)
         return [rng.integers(-128, 128, n).astype(np.int8) for n in sizes]
@@ -63,8 +63,8 @@ def values_of(program: Program, kind: str = "random", seed: int = 5) -> list[np.
 
 def golden(program: Program, values: list[np.ndarray]) -> np.ndarray:
     op = program.ops[0]
-    inputs = [v.reshape(program.tensors[t].shape) for v, t in zip(values, op.inputs, strict=True)]
-    return OPERATORS[op.opcode].golden(op, inputs, program.values(op))[0].reshape(-1)
+    inputs = [v if v.size != program.tensors[t].size else v.reshape(program.tensors[t].shape) for v, t in zip(values, op.inputs, strict=True)]
+    return np.ascontiguousarray(OPERATORS[op.opcode].golden(op, inputs, program.values(op))[0]).reshape(-1).view(np.int8)
 
 
 def run_overlapped(program: Program, kernel: Kernel, values: list[np.ndarray], offset: int | None, wanted: np.ndarray) -> None:
@@ -130,9 +130,9 @@ def test_unpack_is_the_inverse_of_pack(kernel, program):
 def test_check_takes_exactly_these_sizes(kernel, program):
     op = program.ops[0]
     operator = OPERATORS[op.opcode]
-    sizes = Sizes(output=program.tensors[op.outputs[0]].size, scratch=operator.scratch(op, kernel.symbol))
+    sizes = Sizes(output=program.tensors[op.outputs[0]].nbytes, scratch=operator.scratch(op, kernel.symbol))
     for i, t in enumerate(op.inputs):
-        sizes.input[i] = program.tensors[t].size
+        sizes.input[i] = program.tensors[t].nbytes
     constants = packed_constants(program, op, kernel)
     for i, value in enumerate(constants):
         sizes.constant[i] = value.nbytes

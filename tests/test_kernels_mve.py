@@ -26,22 +26,22 @@ from edgec.ops.conv import windowed_case
 from tests import native
 
 SANITIZE = ("-O1", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error")
-HELIUM = {(k.opcode, "_s8w4_" in k.symbol): k for k in all_kernels() if k.isa == "mve"}
-"""By opcode, and whether weights have 4 bits."""
+HELIUM = [k for k in all_kernels() if k.isa == "mve"]
 M55 = replace(targets.load("cortex-m55"), isa=("mve", "ref"), layout="mve")
 
 
 def applying(programs: Iterator[Program] | list[Program]) -> list[Program]:
-    """Those that the Helium kernel of their operator runs."""
-    return [p for p in programs if key_of(p) in HELIUM and OPERATORS[p.ops[0].opcode].applies(p.ops[0], kernel_of(p).symbol)]
+    """Those that a Helium kernel of their operator runs."""
+    return [p for p in programs if kernels_of(p)]
+
+
+def kernels_of(program: Program) -> list[Kernel]:
+    op = program.ops[0]
+    return [k for k in HELIUM if k.opcode == op.opcode and OPERATORS[op.opcode].applies(op, k.symbol)]
 
 
 def kernel_of(program: Program) -> Kernel:
-    return HELIUM[key_of(program)]
-
-
-def key_of(program: Program) -> tuple[str, bool]:
-    return program.ops[0].opcode, program.ops[0].attrs.get("weight_bits") == 4
+    return kernels_of(program)[0]
 
 
 def convolution(name: str, in_h: int, in_w: int, in_c: int, out_c: int, kernel, stride, pads, **more) -> Program:
@@ -119,7 +119,7 @@ def cases() -> list[Program]:
 def inputs_of(program: Program, seed: int) -> list[np.ndarray]:
     """Random bytes; all at the extremes every third time."""
     rng = np.random.default_rng(seed)
-    sizes = [program.tensors[t].size for t in program.ops[0].inputs]
+    sizes = [program.tensors[t].nbytes for t in program.ops[0].inputs]
     return [np.where(rng.random(n) < 0.5, -128, 127).astype(np.int8) if seed % 3 == 2 else rng.integers(-128, 128, n).astype(np.int8) for n in sizes]
 
 
@@ -131,7 +131,7 @@ def golden(program: Program, values: list[np.ndarray]) -> np.ndarray:
 @cache
 def portable() -> ctypes.CDLL:
     csrc = source_folder() / "kernels"
-    return ctypes.CDLL(str(native.build(sorted({csrc / f for k in HELIUM.values() for f in k.files}), flags=SANITIZE)))
+    return ctypes.CDLL(str(native.build(sorted({csrc / f for k in HELIUM for f in k.files}), flags=SANITIZE)))
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda c: c.name)

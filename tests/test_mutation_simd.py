@@ -79,6 +79,20 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
             ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1"),
         ],
     },
+    ("dsp", "wide"): {
+        "dsp.h": SMMLAR[:2],
+        "wide/gemm_wide_dsp.h": [("clamp", r"(?<=edgec_clamp\(value, )INT8_MIN", "{0} + 1"), ("clamp", r"(?<== \(int32_t\)FORM_HALVES \? )INT16_MIN", "{0} + 1"), ("rounding", r"\(int64_t\)1 << \(narrow - 1\)", "0")],
+        "wide/wide_windows.h": [("padding", r"\bix >= p->in_w\b", "ix >= p->in_w - 1"), ("padding", r"\biy < 0\b", "iy <= 0")],
+        "wide/wide_elements.h": [("clamp", r"p->clamp_(?:min|max)\b(?=[,)])", "{0} + 1")],
+        "wide/depthwise_wide_dsp.h": [("padding", r"\biy >= 0\b", "iy > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1")],
+        "wide/pointwise_wide_dsp.h": [("padding", r"(?<=top < 0 \? )0", "1"), ("shift", r"\b32 - p->shift", "31 - p->shift")],
+    },
+    ("mve", "wide"): {
+        "wide/vectors_wide_mve.h": [*ROUNDING[:1], ("shift", r"(?<=>> )-s->down", "{0} + 1"), ("rounding", r"(?<=>> )15", "14")],
+        "wide/pairs_wide_mve.h": ROUNDING[1:],
+        "wide/wide_mve.c": [*ROUNDING[1:], ("padding", r"(?<=top < 0 \? )0", "1"), ("rounding", r"\(int64_t\)1 << \(p->narrow - 1\)", "0")],
+        "wide/wide_windows.h": [("padding", r"\bix < 0\b", "ix <= 0"), ("padding", r"(?<== 8 \? )p->in_zero_point", "{0} + 1")],
+    },
     ("mve", "conv"): {
         "fixed.h": FIXED,
         "conv/conv_mve_walk.h": [

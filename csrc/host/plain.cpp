@@ -56,10 +56,11 @@ PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &reco
     }
   }
   if (run == nullptr) {
-    return movement_step(plan, record);
+    const PlainStep wide = wide_step(plan, tier, record);
+    return wide.run != nullptr ? wide : movement_step(plan, record);
   }
   const edgec_host_plain_step step = {record.params, {record.constant[0], record.constant[1]}};
-  return {run, plan.keep(step), 50.0 + record.output.bytes};
+  return {run, plan.keep(step), 50.0 + record.output.bytes, 0};
 }
 
 }  // namespace edgec

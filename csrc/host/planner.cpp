@@ -457,16 +457,17 @@ class Planner {
     for (int k = 0; k < r.constant_count; k++) {
       reference.constants.constant[k] = r.constant[k];
     }
+    const PlainStep plain = plain_step(plan_, tier_, r);
+    const size_t scratch_bytes = plain.run != nullptr ? plain.scratch : r.scratch.bytes;
     int scratch = -1;
-    if (r.scratch.bytes != 0) {
+    if (scratch_bytes != 0) {
       Version v;
       v.value = -2;
-      v.layout.view = {1, 1, static_cast<int>(r.scratch.bytes)};
+      v.layout.view = {1, 1, static_cast<int>(scratch_bytes)};
       v.layout.pitch = v.layout.view.c;
       versions_.push_back(v);
       scratch = static_cast<int>(versions_.size()) - 1;
     }
-    const PlainStep plain = plain_step(plan_, tier_, r);
     if (plain.run != nullptr) {
       add_step(plain.run, plain.params, node.record, node.name, plain.cycles);
     } else {

@@ -99,6 +99,11 @@ static inline int32_t edgec_smlad(uint32_t a, uint32_t b, int32_t acc) {
   return result;
 }
 
+static inline int64_t edgec_smlald(uint32_t a, uint32_t b, int64_t acc) {
+  __asm__("smlald %Q0, %R0, %1, %2" : "+r"(acc) : "r"(a), "r"(b));
+  return acc;
+}
+
 /* (acc * multiplier + zero_point * 2^32 + 2^31) >> 32 */
 static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero_point) {
   int32_t result;
@@ -135,7 +140,7 @@ static inline uint32_t edgec_saturate_halves(uint32_t word) {
   return result;
 }
 
-/* acc + one halfword of a times one of b: both low, both high. */
+/* acc + one halfword of a times one of b: both low, both high, the high one of a and the low one of b. */
 static inline int32_t edgec_smlabb(uint32_t a, uint32_t b, int32_t acc) {
   int32_t result;
   __asm__("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
@@ -145,6 +150,12 @@ static inline int32_t edgec_smlabb(uint32_t a, uint32_t b, int32_t acc) {
 static inline int32_t edgec_smlatt(uint32_t a, uint32_t b, int32_t acc) {
   int32_t result;
   __asm__("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
+  return result;
+}
+
+static inline int32_t edgec_smlatb(uint32_t a, uint32_t b, int32_t acc) {
+  int32_t result;
+  __asm__("smlatb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(acc));
   return result;
 }
 
@@ -181,6 +192,12 @@ static inline int32_t edgec_smlad(uint32_t a, uint32_t b, int32_t acc) {
   return (int32_t)((uint32_t)acc + low + high);
 }
 
+static inline int64_t edgec_smlald(uint32_t a, uint32_t b, int64_t acc) {
+  const uint64_t low = (uint64_t)(int64_t)(edgec_half(a, 0) * edgec_half(b, 0));
+  const uint64_t high = (uint64_t)(int64_t)(edgec_half(a, 1) * edgec_half(b, 1));
+  return (int64_t)((uint64_t)acc + low + high);
+}
+
 static inline int32_t edgec_smmlar(int32_t acc, int32_t multiplier, int32_t zero_point) {
   const int64_t product = (int64_t)acc * multiplier + INT64_C(0x80000000);
   return (int32_t)((uint32_t)(product >> 32) + (uint32_t)zero_point);
@@ -200,6 +217,10 @@ static inline int32_t edgec_smlabb(uint32_t a, uint32_t b, int32_t acc) {
 
 static inline int32_t edgec_smlatt(uint32_t a, uint32_t b, int32_t acc) {
   return (int32_t)((uint32_t)acc + (uint32_t)(edgec_half(a, 1) * edgec_half(b, 1)));
+}
+
+static inline int32_t edgec_smlatb(uint32_t a, uint32_t b, int32_t acc) {
+  return (int32_t)((uint32_t)acc + (uint32_t)(edgec_half(a, 1) * edgec_half(b, 0)));
 }
 
 static inline int32_t edgec_scale_up(int32_t acc, int32_t shift) {

@@ -13,8 +13,9 @@ import numpy as np
 
 from edgec import numerics
 from edgec.ir.core import DTYPE_BITS, Constant, Op, Program, Tensor
-from edgec.ops.base import Operator, bounds_of_dot, single
-from edgec.ops.conv import GEOMETRY, check_window, exact_matmul, patches
+from edgec.ops import packing_wide
+from edgec.ops.base import CANONICAL, Operator, bounds_of_dot, single
+from edgec.ops.conv import GEOMETRY, check_window, exact_matmul, patches, window_reach
 from edgec.ops.pooling import WINDOW, check_pool_window, window_counts, window_sums
 
 WIDE_OPERATORS = ("Conv", "Gemm", "MatMul", "Add", "Sub", "AveragePool", "GlobalAveragePool", "ReduceMean")
@@ -83,6 +84,16 @@ class Conv2dS16(_Wide):
     fields = (*GEOMETRY, "groups", *EPILOGUE)
     roles = ("weights", "bias", "multiplier")
     role_dtypes = ("int8", "int32", "int32")
+    packings = {"c1": CANONICAL, **packing_wide.CONV2D}
+
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or packing_wide.conv2d_applies(op.attrs, kernel)
+
+    def scratch(self, op: Op, kernel: str) -> int:
+        return 0 if kernel.endswith("__ref") else packing_wide.conv2d_scratch(op.attrs, kernel)
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        return None if kernel.endswith("__ref") else packing_wide.conv2d_distance(op.attrs, kernel, window_reach(op.attrs))
 
     def check(self, op, inputs, outputs, constants: Sequence[Constant]) -> str | None:
         a = op.attrs
@@ -125,9 +136,15 @@ class Conv2dS16(_Wide):
             (1, 1, 64, 10, (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 16, 0.0),
             (1, 1, 700, 3, (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 8, 0.0),
             (3, 3, 4, 4, (2, 2), (1, 1), (0, 0, 1, 1), 2, 8, 16, 1.7),
+            (5, 9, 8, 8, (3, 3), (1, 1), (1, 1, 1, 1), 8, 8, 16, 0.0),
+            (6, 6, 12, 12, (3, 3), (1, 1), (1, 1, 1, 1), 12, 16, 16, 2.2),
+            (7, 6, 5, 5, (5, 2), (1, 1), (2, 1, 2, 0), 5, 8, 16, 0.0),
+            (6, 7, 16, 5, (3, 3), (1, 1), (1, 1, 1, 1), 1, 16, 16, 3.1),
+            (5, 5, 3, 8, (3, 3), (2, 2), (0, 0, 1, 1), 1, 8, 16, 0.0),
+            (4, 5, 24, 9, (1, 1), (1, 1), (0, 0, 0, 0), 1, 16, 8, 0.0),
         ]
         for i, shape in enumerate(shapes):
-            yield _conv_case(self, f"conv2d_s16_{i}", *shape, seed=700 + i, extreme=i == 5)
+            yield conv_case(self, f"conv2d_s16_{i}", *shape, seed=700 + i, extreme=i == 5)
 
 
 class AveragePool2dS16(_Wide):
@@ -137,6 +154,9 @@ class AveragePool2dS16(_Wide):
     fields = (*WINDOW, "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "shift", "multipliers", "in_bits", "out_bits")
     roles = ("multiplier",)
     role_dtypes = ("int32",)
+
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or packing_wide.average_pool_applies(op.attrs, kernel)
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
@@ -180,6 +200,15 @@ class AddS16(Operator):
     opcode, code = "add_s16", 30
     arity = 2
     fields = ("count", "multiplier_a", "multiplier_b", "offset_high", "offset_low", "shift", "clamp_min", "clamp_max", "a_bits", "b_bits", "out_bits")
+
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or packing_wide.add_applies(op.attrs, kernel)
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        return packing_wide.elementwise_distance(op.attrs, op.attrs["a_bits"], kernel)
+
+    def over_second(self, op: Op, kernel: str) -> bool:
+        return not kernel.endswith("__ref") and op.attrs["b_bits"] == op.attrs["out_bits"]
 
     def input_dtypes(self, op: Op) -> tuple[str, ...]:
         return f"int{op.attrs['a_bits']}", f"int{op.attrs['b_bits']}"
@@ -291,6 +320,12 @@ class RescaleS16(_Wide):
     opcode, code = "rescale_s16", 31
     fields = ("count", "in_zero_point", "out_zero_point", "clamp_min", "clamp_max", "multiplier", "shift", "in_bits", "out_bits")
 
+    def applies(self, op: Op, kernel: str) -> bool:
+        return super().applies(op, kernel) or kernel.endswith("__mve") or op.attrs["shift"] <= packing_wide.MAX_SHIFT
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        return packing_wide.elementwise_distance(op.attrs, op.attrs["in_bits"], kernel)
+
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
         if any(t.size != a["count"] for t in (*inputs, *outputs)):
@@ -316,7 +351,7 @@ class RescaleS16(_Wide):
             yield single(self, name, attrs, [x], y)
 
 
-def _conv_case(
+def conv_case(
     operator: Conv2dS16, name: str, in_h: int, in_w: int, in_c: int, out_c: int, kernel, stride, pads, groups: int, in_bits: int, out_bits: int,
     ratio: float, *, seed: int, extreme: bool,
 ) -> Program:  # fmt: skip
@@ -332,7 +367,8 @@ def _conv_case(
     scales = rng.uniform(0.3, 1.0, out_c) * (ratio or 100.0 / (taps**0.5 * 73 * 73)) * 2.0 ** (out_bits - in_bits + narrow)
     shift = numerics.layer_shift(scales)
     low, high = reach(out_bits)
-    attrs.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=zero_y if seed % 3 == 1 else low, clamp_max=high)
+    least = zero_y if seed % 3 == 1 else zero_y - 1 if seed % 6 == 5 else low
+    attrs.update(in_zero_point=zero_x, out_zero_point=zero_y, clamp_min=least, clamp_max=high)
     attrs.update(narrow=narrow, shift=shift, in_bits=in_bits, out_bits=out_bits)
     x = Tensor(f"{name}.x", (1, in_h, in_w, in_c), f"int{in_bits}", zero_point=zero_x)
     y = Tensor(f"{name}.y", (1, out_h, out_w, out_c), f"int{out_bits}", zero_point=zero_y)

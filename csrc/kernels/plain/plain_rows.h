@@ -48,21 +48,25 @@ template <typename F, typename G> EDGEC_PLAIN void plain_pieces(int32_t size, co
 struct PlainScale {
   int32_t multiplier, shift, shift_low, shift_high, zero_point, low, high;
 };
-EDGEC_PLAIN PlainWords plain_requantize(PlainWords acc, const PlainScale &s) {
+EDGEC_PLAIN PlainWords plain_requantize(PlainWords acc, PlainWords multiplier, const PlainScale &s) {
   if (s.shift != 0) {
     acc = plain_clamp(acc, s.shift_low, s.shift_high) * (1 << s.shift);
   }
 #if defined(__x86_64__)
-  const Simd::V m = Simd::set32(s.multiplier), round = Simd::set64(INT64_C(0x80000000)), v = reinterpret_cast<Simd::V>(acc);
-  const Simd::V even = Simd::add64(Simd::mul_even(v, m), round), odd = Simd::add64(Simd::mul_even(Simd::odd_to_even(v), m), round);
+  const Simd::V m = reinterpret_cast<Simd::V>(multiplier), round = Simd::set64(INT64_C(0x80000000)), v = reinterpret_cast<Simd::V>(acc);
+  const Simd::V even = Simd::add64(Simd::mul_even(v, m), round), odd = Simd::add64(Simd::mul_even(Simd::odd_to_even(v), Simd::odd_to_even(m)), round);
   const PlainWords high = reinterpret_cast<PlainWords>(Simd::high_halves(even, odd));
 #else
   PlainWords high;
   for (int i = 0; i < plain_lanes; i++) {
-    high[i] = static_cast<int32_t>((static_cast<int64_t>(acc[i]) * s.multiplier + INT64_C(0x80000000)) >> 32);
+    high[i] = static_cast<int32_t>((static_cast<int64_t>(acc[i]) * multiplier[i] + INT64_C(0x80000000)) >> 32);
   }
 #endif
   return plain_clamp(high + s.zero_point, s.low, s.high);
+}
+EDGEC_PLAIN PlainWords plain_requantize(PlainWords acc, const PlainScale &s) {
+  const PlainWords none = {};
+  return plain_requantize(acc, none + s.multiplier, s);
 }
 
 // One row of a product. Both strides are 0 or 1 in nearly every network.

@@ -1,0 +1,6 @@
+// Operators with activations of 16 bits, neon.
+#include "kernels/simd/simd_neon.h"
+#include "kernels/plain/plain_rows.h"
+#include "kernels/wide/wide_rows.h"
+
+EDGEC_WIDE_KERNELS(neon)
