@@ -32,7 +32,7 @@ from tests.vectors.replay import opcodes, vectors
 
 ROOT = Path(__file__).resolve().parent.parent
 CPU = {"avx2": {"avx2"}, "avx512vnni": {"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni"}}
-FAMILIES = ("conv", "elementwise", "plain", "pooling")
+FAMILIES = ("conv", "elementwise", "plain", "pooling", "wide")
 
 EPILOGUE = [
     ("rounding", r"int64_t\(1\) << 31\b", "(int64_t(1) << 31) - 1"),
@@ -62,8 +62,18 @@ MOVEMENT = [
     ("taps", r"(?<=x\[)k(?= \* stride \+ i\])", "r"),
     ("padding", r"(?<=memset\(y, )p\.value", "{0} + 1"),
 ]
+WIDE = [
+    ("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]"),
+    ("clamp", r"\bp\.clamp_min\b(?=, p\.clamp_max)", "{0} + 1"),
+    ("clamp", r"\bp\.clamp_max\b(?=\}|\);)", "{0} - 1"),
+    ("zero_point", r"\bp\.in_zero_point\b", "{0} + 1"),
+    ("zero_point", r"\bp\.out_zero_point\b", "{0} + 1"),
+    ("shift", r"p\.shift - 15", "{0} + 1"),
+    ("padding", r"(?<== )p\.pad_left(?= \* p\.in_c)", "0"),
+]
 CHANGES = {
     "avx2": {
+        "wide/wide_rows.h": WIDE,
         "plain/plain_rows.h": PLAIN,
         "../host/movement.cpp": MOVEMENT,
         "simd/epilogue_s16.h": [*EPILOGUE, ("rounding", r"Simd::set32\(q\.add_offset\)", "Simd::set32(q.add_offset + 1)")],
@@ -77,6 +87,7 @@ CHANGES = {
         ],
     },
     "avx512vnni": {
+        "wide/wide_rows.h": WIDE,
         "plain/plain_rows.h": PLAIN,
         "simd/epilogue_u8.h": [
             *EPILOGUE,

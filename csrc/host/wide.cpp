@@ -12,7 +12,7 @@ namespace edgec {
 
 namespace {
 
-const edgec_host_wide *kernels_of(const char *tier) {
+const edgec_host_wide *wide_kernels_of(const char *tier) {
   const struct {
     const char *name;
     const edgec_host_wide *kernels;
@@ -123,7 +123,7 @@ bool splits(const edgec_add_s16_params &p) {
 }  // namespace
 
 PlainStep wide_step(Plan &plan, const edgec_host_tier &tier, const Record &record) {
-  const edgec_host_wide *const kernels = kernels_of(tier.name);
+  const edgec_host_wide *const kernels = wide_kernels_of(tier.name);
   if (kernels == nullptr) {
     return {};
   }
