@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import edgec  # noqa: E402
 from bench.cortex_m55 import NONE, SAME, conv, count, dense, depthwise  # noqa: E402
-from bench.int4 import inputs_of, measure  # noqa: E402
+from bench.int4 import measure  # noqa: E402
 from edgec import numerics, plan, targets  # noqa: E402
 from edgec.emit import artifact  # noqa: E402
 from edgec.emit.kernels import select  # noqa: E402
