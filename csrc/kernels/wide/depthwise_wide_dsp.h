@@ -31,11 +31,12 @@ static wide_rows wide_rows_of(const edgec_conv2d_s16_params *p) {
 typedef struct wide_depthwise {
   const int16_t *rows[DEPTHWISE_SIDE]; /* of the first window; the assembly's */
   int8_t *y;
-  int32_t pitch; /* bytes from one position to the next; 0: only one position is wanted */
+  int32_t pitch; /* bytes from one position to the next */
   const uint32_t *weights;
   int32_t zero_point, shift;
   int32_t pairs; /* of positions, at least one */
   int32_t form;  /* a wide_form: bytes or halves */
+  int32_t last;  /* pitch of the last pair; 0: only its first position is wanted */
 } wide_depthwise;
 
 #if EDGEC_DSP
@@ -45,7 +46,7 @@ void edgec_dsp_wide_depthwise_s1(const wide_depthwise *d);
 void edgec_dsp_wide_depthwise_s2(const wide_depthwise *d);
 
 /* Weights r0, pixels r1, accumulators r4-r7 of the first position and r8-r11 of the second. Frame: rows 0, y 12, pitch 16, weights 20,
- * zero_point 24, shift 28, pairs 32, form 36. */
+ * zero_point 24, shift 28, pairs 32, form 36, last 40. */
 #define DEPTHWISE_TAP(first, second)   \
   "ldr r3, [r0], #4\n"                 \
   "ldrd r12, lr, [r1, #" first "]\n"   \
@@ -77,8 +78,8 @@ void edgec_dsp_wide_depthwise_s2(const wide_depthwise *d);
 #define DEPTHWISE_BEGIN                \
   "push {r4-r11, lr}\n"                \
   "sub sp, sp, #44\n"                  \
-  "ldmia.w r0, {r1-r10}\n"             \
-  "stmia.w sp, {r1-r10}\n"             \
+  "ldmia.w r0, {r1-r11}\n"             \
+  "stmia.w sp, {r1-r11}\n"             \
   "1:\n"                               \
   "ldr r0, [sp, #20]\n"                \
   "ldmia r0!, {r4-r7}\n"               \
@@ -88,7 +89,7 @@ void edgec_dsp_wide_depthwise_s2(const wide_depthwise *d);
   "mov r10, r6\n"                      \
   "mov r11, r7\n"
 
-/* The second position first: with a pitch of 0 the wanted one is written last. */
+/* The second position first: where only the first is wanted it is written last. */
 #define DEPTHWISE_FINISH               \
   "ldrd r1, r2, [sp, #24]\n"           \
   "cmp r2, #0\n"                       \
@@ -107,7 +108,11 @@ void edgec_dsp_wide_depthwise_s2(const wide_depthwise *d);
   "smmlar r11, r11, lr, r1\n"          \
   "ldrd r2, r3, [sp, #12]\n"           \
   "ldrd r0, r1, [sp, #32]\n"           \
-  "add r12, r2, r3\n"                  \
+  "ldr r12, [sp, #40]\n"               \
+  "cmp r0, #1\n"                       \
+  "it ne\n"                            \
+  "movne r12, r3\n"                    \
+  "add r12, r12, r2\n"                 \
   "add r3, r12, r3\n"                  \
   "str r3, [sp, #12]\n"                \
   "cbnz r1, 3f\n" DEPTHWISE_EACH(WIDE_SSAT8)  \
@@ -155,7 +160,7 @@ static void depthwise_pairs(const wide_depthwise *d, int32_t stride) {
   int8_t *y = d->y;
   for (int32_t at = 0; at < 2 * d->pairs; at++) {
     const int32_t position = at ^ 1; /* of a pair the second one first */
-    int8_t *to = y + position * d->pitch;
+    int8_t *to = y + (at / 2 + 1 == d->pairs ? (position - position % 2) * d->pitch + position % 2 * d->last : position * d->pitch);
     for (int32_t c = 0; c < DEPTHWISE_CHANNELS; c++) {
       int32_t acc = (int32_t)d->weights[c];
       for (int32_t tap = 0; tap < DEPTHWISE_SIDE * DEPTHWISE_SIDE; tap++) {
@@ -233,27 +238,26 @@ static int32_t depthwise_one(const edgec_conv2d_s16_params *p, const depthwise_r
 static void depthwise_row(const edgec_conv2d_s16_params *p, const depthwise_ring *ring, const uint32_t *weights, int32_t iy, int8_t *y) {
   const int32_t form = p->out_bits == 8 ? FORM_BYTES : FORM_HALVES;
   const int32_t element = p->out_bits / 8;
-  const int32_t columns = ring->row_elements / ((p->in_c + 3) / 4);
+  const int32_t block_elements = ring->row_elements / ((p->in_c + 3) / 4);
   const int unrolled = p->kernel_h == DEPTHWISE_SIDE && p->kernel_w == DEPTHWISE_SIDE && p->dilation_w == 1 && p->stride_w <= 2;
+  const int16_t *rows[DEPTHWISE_SIDE] = {NULL, NULL, NULL};
+  for (int32_t ky = 0; unrolled && ky < DEPTHWISE_SIDE; ky++) {
+    rows[ky] = row_of(p, ring, iy + ky * p->dilation_h);
+  }
+  const int32_t pitch = p->out_c * element;
+  wide_depthwise d = {{NULL, NULL, NULL}, y, pitch, weights, p->out_zero_point, p->shift, (p->out_w + 1) / 2, form, p->out_w % 2 != 0 ? 0 : pitch};
   for (int32_t c = 0; c < p->out_c; c += DEPTHWISE_CHANNELS) {
-    const int32_t at = c / DEPTHWISE_CHANNELS * columns;
-    wide_depthwise d = {{NULL, NULL, NULL}, y + c * element, p->out_c * element, weights, p->out_zero_point, p->shift, p->out_w / 2, form};
+    const int32_t at = c / DEPTHWISE_CHANNELS * block_elements;
     if (unrolled && p->out_c - c >= DEPTHWISE_CHANNELS) {
-      for (int32_t part = 0; part < 2; part++) { /* an odd last position is computed twice */
-        const int32_t done = part * (p->out_w / 2) * 2;
-        for (int32_t ky = 0; ky < DEPTHWISE_SIDE; ky++) {
-          d.rows[ky] = row_of(p, ring, iy + ky * p->dilation_h) + at + done * p->stride_w * DEPTHWISE_CHANNELS;
-        }
-        d.y = y + (done * p->out_c + c) * element;
-        if (part == 1) {
-          d.pairs = p->out_w % 2;
-          d.pitch = 0;
-        }
-        if (d.pairs != 0 && p->stride_w == 1) {
-          edgec_dsp_wide_depthwise_s1(&d);
-        } else if (d.pairs != 0) {
-          edgec_dsp_wide_depthwise_s2(&d);
-        }
+      d.rows[0] = rows[0] + at;
+      d.rows[1] = rows[1] + at;
+      d.rows[2] = rows[2] + at;
+      d.y = y + c * element;
+      d.weights = weights;
+      if (p->stride_w == 1) {
+        edgec_dsp_wide_depthwise_s1(&d);
+      } else {
+        edgec_dsp_wide_depthwise_s2(&d);
       }
     } else {
       for (int32_t ox = 0; ox < p->out_w; ox++) {
