@@ -9,14 +9,18 @@ import onnx_ir as ir
 import onnxruntime
 
 from edgec.errors import ModelError
-from edgec.graph.edit import constant
+from edgec.graph.edit import constant, is_op, shape_of
 
 
-def make_session(model: ir.Model, plain: bool = False) -> onnxruntime.InferenceSession:
-    """A session on one thread. plain: without graph optimizations. Raises ModelError where ONNX Runtime cannot run the model."""
+def make_session(model: ir.Model, plain: bool = False, arena: bool = True) -> onnxruntime.InferenceSession:
+    """A session on one thread. plain: without graph optimizations; arena: whether it keeps memory between runs.
+
+    Raises ModelError where ONNX Runtime cannot run the model.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # one thread: sums in one order, reproducible
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = arena
     if plain:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
@@ -62,11 +66,23 @@ class ModelRunner:
         return dict(zip(self.names, results, strict=True))
 
 
+TRIED = 3
+"""Samples that show whether a node can run in batches."""
+
+AT_ONCE = 2**19
+"""Numbers of a node's largest activation in one run: enough that the cost of a call vanishes, few enough for the caches."""
+
+
 class NodeRunner:
-    """One node as a model of its own. Weights and bias of a layer are inputs, so that they can change between runs."""
+    """One node as a model of its own, for stacks of samples. Weights and bias of a layer are inputs, so that they can change between runs."""
 
     def __init__(self, node: ir.Node, opset: int, variable: Sequence[int] = ()) -> None:
         self.name = node.name
+        activations = [v for v in (*node.inputs, *node.outputs) if v is not None and constant(v) is None]
+        single = all(v.shape is not None and tuple(v.shape)[:1] == (1,) for v in activations)
+        self.batched: bool | None = None if single else False
+        """Whether several samples along axis 0 give what each gives alone; None until it was tried."""
+        self.largest = max((int(np.prod(shape_of(v))) for v in activations if v.shape is not None), default=1)
         values: dict[ir.Value, ir.Value] = {}
         initializers, inputs = [], []
         self.fed: list[int] = []
@@ -74,9 +90,16 @@ class NodeRunner:
             if value is None or value in values:
                 continue
             array = constant(value)
-            new = ir.Value(name=f"x{i}", shape=ir.Shape(value.shape or array.shape), type=value.type or ir.TensorType(ir.DataType.FLOAT))
-            if array is not None and i not in variable:
+            shape = tuple(value.shape or array.shape)
+            fixed = array is not None and i not in variable
+            if array is None and single:
+                shape = ("N", *shape[1:])
+            new = ir.Value(name=f"x{i}", shape=ir.Shape(shape), type=value.type or ir.TensorType(ir.DataType.FLOAT))
+            if fixed:
+                if single and i == 1 and is_op(node, "Reshape"):
+                    array = np.array([-1, *shape_of(node.outputs[0])[1:]])
                 new.const_value = ir.Tensor(array, name=new.name)
+                new.shape = ir.Shape(array.shape)
                 initializers.append(new)
             else:
                 inputs.append(new)
@@ -86,12 +109,51 @@ class NodeRunner:
         read = [None if v is None else values[v] for v in node.inputs]
         copy = ir.Node(node.domain, node.op_type, read, node.attributes.values(), outputs=outputs)
         graph = ir.Graph(inputs, outputs, nodes=[copy], initializers=initializers, opset_imports={"": opset}, name="node")
-        self.session = make_session(ir.Model(graph, ir_version=10))
+        self.session = make_session(ir.Model(graph, ir_version=10), arena=False)
         self.outputs = len(outputs)
 
-    def __call__(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """arrays: one for each fed input, in order. Returns all outputs."""
+    def __call__(self, stacks: Sequence[np.ndarray], constants: Sequence[np.ndarray] = ()) -> list[np.ndarray]:
+        """All outputs, stacked, of stacks [samples, *shape] of the fed activations and of constants, which come after them."""
+        count = len(stacks[0])
+        if self.batched is None and count > 1:
+            self.batched = self._same_in_batches([s[:TRIED] for s in stacks], constants)
+        if not self.batched:
+            return self._one_by_one(stacks, constants)
+        step = max(1, AT_ONCE // self.largest)
+        outputs: list[np.ndarray] = []
+        for start in range(0, count, step):
+            results = self._run([s[start : start + step].reshape(-1, *s.shape[2:]) for s in stacks], constants)
+            if not outputs:
+                if count <= step:
+                    return [r.reshape(count, 1, *r.shape[1:]) for r in results]
+                outputs = [np.empty((count, 1, *r.shape[1:]), r.dtype) for r in results]
+            for stack, r in zip(outputs, results, strict=True):
+                stack[start : start + step, 0] = r
+        return outputs
+
+    def _one_by_one(self, stacks: Sequence[np.ndarray], constants: Sequence[np.ndarray]) -> list[np.ndarray]:
+        outputs: list[np.ndarray] = []
+        for i in range(len(stacks[0])):
+            results = self._run([s[i] for s in stacks], constants)
+            if not outputs:
+                outputs = [np.empty((len(stacks[0]), *r.shape), r.dtype) for r in results]
+            for stack, r in zip(outputs, results, strict=True):
+                stack[i] = r
+        return outputs
+
+    def _same_in_batches(self, stacks: Sequence[np.ndarray], constants: Sequence[np.ndarray]) -> bool:
+        alone = self._one_by_one(stacks, constants)
         try:
-            return self.session.run(None, {f"x{i}": a for i, a in zip(self.fed, arrays, strict=True)})
+            together = self._run([s.reshape(-1, *s.shape[2:]) for s in stacks], constants)
+        except ModelError:  # a constant with one sample's batch axis in it
+            return False
+        return all(
+            b.shape == (a.shape[0] * a.shape[1], *a.shape[2:]) and np.allclose(a.reshape(b.shape), b, rtol=1e-3, atol=1e-4 * np.abs(a).max(initial=0.0))
+            for a, b in zip(alone, together, strict=True)
+        )
+
+    def _run(self, arrays: Sequence[np.ndarray], constants: Sequence[np.ndarray]) -> list[np.ndarray]:
+        try:
+            return self.session.run(None, {f"x{i}": a for i, a in zip(self.fed, (*arrays, *constants), strict=True)})
         except Exception as error:  # ONNX Runtime gives some result another shape than ONNX's rules
             raise _cannot_run(error, self.name) from None

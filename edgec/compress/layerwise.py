@@ -148,18 +148,9 @@ class LayerwiseQuantizer:
         return {**rounded, **{v: fake_quantize(rounded[v], parameters[v].narrow) for v in wide}}
 
     def run(self, node: ir.Node, arrays: Mapping[ir.Value, np.ndarray], constants: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
-        """All outputs of node, one sample after another, stacked."""
+        """All outputs of node, of stacked samples."""
         runner = self.runners[node]
-        stacks = [arrays[node.inputs[i]] for i in runner.fed if node.inputs[i] in arrays]
-        count = len(stacks[0])
-        outputs: list[np.ndarray] = []
-        for i in range(count):
-            results = runner([s[i] for s in stacks] + list(constants))
-            if not outputs:
-                outputs = [np.empty((count, *r.shape), r.dtype) for r in results]
-            for stack, r in zip(outputs, results, strict=True):
-                stack[i] = r
-        return outputs
+        return runner([arrays[node.inputs[i]] for i in runner.fed if node.inputs[i] in arrays], constants)
 
     def _layer(
         self, node, exact, rounded, parameters, options: LayerOptions, fit, result: Walk

@@ -16,6 +16,7 @@ import numpy as np
 
 from edgec.compress import _hotloops
 from edgec.compress.second_order import factor_and_propagate
+from edgec.compress.sums import rows_product
 from edgec.compress.weights import NARROW_FRACTIONS, SCALE_FRACTIONS, limit_of
 
 PROBES = 512
@@ -57,10 +58,12 @@ def fit_layer(
     per_group = len(rows) // groups
     for g in range(groups):
         mine = slice(g * per_group, (g + 1) * per_group)
-        x = patches[g] - patches[g].mean(axis=0, dtype=np.float64).astype(np.float32)
+        x = patches[g : g + 1].copy()
+        _hotloops.center(x)
         y = wanted[:, mine] - wanted[:, mine].mean(axis=0, dtype=np.float64)
-        covariance = (x.T @ x).astype(np.float64) / max(len(x), 1)
-        crossed = (x.T @ y.astype(np.float32)).astype(np.float64) / max(len(x), 1)
+        count = max(x.shape[1], 1)
+        covariance = rows_product(x, x)[0].astype(np.float64) / count
+        crossed = rows_product(x, y.astype(np.float32)[None])[0].astype(np.float64) / count
         q[mine], scale[mine] = _fit_group(rows[mine], covariance, crossed, floor[mine], limit, fractions)
     return q, scale.astype(np.float32)
 
@@ -74,11 +77,13 @@ def _fit_group(
     if variance <= 0:  # constant inputs: nothing to fit to, and the bias takes the layer's output
         covariance, crossed, variance = np.eye(entries), rows.T, 1.0
     damping = REFIT_DAMPING * variance * np.eye(entries)
-    target = np.linalg.solve(covariance + damping, crossed + damping @ rows.T).T
+    upper, solved = covariance + damping, np.ascontiguousarray(crossed + REFIT_DAMPING * variance * rows.T)
+    _hotloops.factor_upper(upper)
+    _hotloops.solve_factored(upper, solved)
+    target = solved.T.copy()
     target[np.abs(rows).max(axis=1, initial=0.0) == 0] = 0.0  # a dead channel stays dead: errors before it are not its business
     hessian = np.ascontiguousarray(covariance + ROUNDING_DAMPING * variance * np.eye(entries))
     importance = np.ascontiguousarray(np.broadcast_to(np.diag(hessian), target.shape))
-    target = np.ascontiguousarray(target)
     first = _hotloops.channel_scales(target, importance, np.abs(target).max(axis=1, initial=0.0), fractions, limit)
     first = np.where(first > 0, first, 1.0)
     scales = np.maximum(np.multiply.outer(STARTS, first), floor)
@@ -94,16 +99,16 @@ def _in_turns(
     scale = _float32(scale)
     q = factor_and_propagate(target, scale, hessian, limit)
     for turn in range(TURNS + 1):
-        gradient = np.ascontiguousarray((target - scale[:, None] * q) @ hessian)
+        gradient = _hotloops.product(target - scale[:, None] * q, hessian)
         _hotloops.descend(q, gradient, hessian, np.ascontiguousarray(scale), limit, SWEEPS)
         if turn == TURNS:
             break
-        weighted = q @ hessian
+        weighted = _hotloops.product(q, hessian)
         square = (weighted * q).sum(axis=1)
         fitted = np.divide((weighted * target).sum(axis=1), square, out=scale.copy(), where=square > 0)
         scale = _float32(np.maximum(np.where(fitted > 0, fitted, scale), floor))
     delta = target - scale[:, None] * q
-    return q, scale, ((delta @ hessian) * delta).sum(axis=1)
+    return q, scale, (_hotloops.product(delta, hessian) * delta).sum(axis=1)
 
 
 def _float32(scale: np.ndarray) -> np.ndarray:

@@ -7,11 +7,14 @@ error is all there is to see, so a few samples suffice, and the order of the act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.first_order import SKETCHES, FirstOrder, OutputGradients
+from edgec.compress.gradient import NoGradient
 from edgec.compress.layerwise import LayerwiseQuantizer, fake_quantize
 from edgec.compress.placement import Group
 from edgec.compress.ranges import GRID, Quantization, moved_range
@@ -33,12 +36,56 @@ WORTH = 0.99
 """An end moves only if the error falls at least to this fraction."""
 
 SAMPLES = 64
+CHECKED, WRONG = 24, 2.0
+"""Samples on which a range that gradients chose is compared with the one before, and the ratio of errors that shows the gradients
+wrong: right ones are the better judges of small differences, and a wider range for louder samples costs on these."""
+
 ACTIVATION_BYTES = 64 * 2**20
 WORK = 4.0e9
 """Multiply-accumulates of one evaluation of all samples, at most; larger networks are searched with fewer samples."""
 
 FEWEST = 8
 """Samples below which the search is not worth its name."""
+
+
+def mixed(start: Quantization, alone: Callable[[Quantization], float]) -> Callable[[tuple[int, int]], float]:
+    """The error by how far the ends of start move, from that of a range: of samples as they are, louder and quieter."""
+    known: dict[tuple[int, int], float] = {}
+    result: dict[tuple[int, int], float] = {}
+
+    def once(low: int, high: int) -> float:
+        if (low, high) not in known:
+            known[low, high] = alone(moved_range(start, low, high))
+        return known[low, high]
+
+    def error(moves: tuple[int, int]) -> float:
+        """Samples louder by f in a range are the samples in a range narrower by f, with the error scaled."""
+        if moves not in result:
+            low, high = moves
+            f = GRID ** (2 * LOUDER)
+            result[moves] = 0.5 * once(low, high) + 0.25 * (f * once(low - LOUDER, high - LOUDER) + once(low + LOUDER, high + LOUDER) / f)
+        return result[moves]
+
+    return error
+
+
+def best_moves(start: Quantization, error: Callable[[tuple[int, int]], float]) -> tuple[int, int]:
+    """Moves one end of a range, then the other, as long as that helps."""
+    best = (0, 0)
+    for _ in range(2):
+        for end in (0, 1):
+            if abs((start.low, start.high)[end]) < start.scale / 2:
+                continue
+            for jump in (*JUMPS, *(-j for j in JUMPS)):
+                while True:
+                    moved = (best[0] + jump, best[1]) if end == 0 else (best[0], best[1] + jump)
+                    if max(map(abs, moved)) > FURTHEST or not error(moved) < WORTH * error(best):
+                        break
+                    best = moved
+    return best
+
+
+Arrays = Mapping[ir.Value, np.ndarray]
 
 
 class OutputRanges:
@@ -68,22 +115,49 @@ class OutputRanges:
         Not moved are groups for which fixed(group) holds, and those of judged values: their error is in the histogram already.
         """
         self._prepare()
-        groups = self.quantizer.placement.all_groups()
+        groups = [g for g in self.quantizer.placement.all_groups() if not fixed(g) and not any(v in self.judged for v in g.members)]
+        predicted = self._first_order(groups)
         result = {}
+        few = {value: array[:CHECKED] for value, array in self.exact.items()}
         for done, group in enumerate(groups, 1):
-            if not fixed(group) and not any(v in self.judged for v in group.members):
-                moves = self._moves(group, ranges[group.members[0]])
-                if moves != (0, 0):
-                    result[group.members[0].name] = moves
+            behind, start = self._behind(group), ranges[group.members[0]]
+            if group in predicted:
+                moves = best_moves(start, mixed(start, predicted.pop(group).finished().error))
+                measured = partial(self._error, few, group, behind)
+                while moves != (0, 0) and measured(moved_range(start, *moves)) > WRONG * measured(start):
+                    moves = (int(moves[0] / 2), int(moves[1] / 2))
+            else:
+                moves = best_moves(start, mixed(start, partial(self._error, self.exact, group, behind)))
+            if moves != (0, 0):
+                result[group.members[0].name] = moves
             if progress is not None:
                 progress("search ranges", done / len(groups))
         return result
+
+    def _first_order(self, groups: Sequence[Group]) -> dict[Group, FirstOrder]:
+        """Models of the error of each group; none where an operator has no gradient, or runs one sample at a time."""
+        roots = {v: g for g in groups for v in g.members if v.producer() is None or v.producer() not in self._behind(g)}
+        if not all(r.batched for r in self.quantizer.runners.values()):
+            return {}
+        try:
+            gradients = OutputGradients(self.quantizer.model, self.judged, list(roots))
+        except NoGradient:
+            return {}
+        models = {}
+        for group in dict.fromkeys(roots[v] for v in gradients.wanted):
+            ends = [f(self.exact[v]) for v in group.members for f in (np.min, np.max)]
+            models[group] = FirstOrder(float(min(ends)), float(max(ends)), SKETCHES * len(self.fit))
+        signals = [max(float(np.square(self.exact[v], dtype=np.float64).sum()), 1e-30) for v in self.judged]
+        for part, found in gradients(self.exact, signals):
+            for value, (x, gradient) in found.items():
+                models[roots[value]].add(part, x, gradient)
+        return models
 
     def activations_alone(self, ranges: Mapping[ir.Value, Quantization]) -> dict[str, float]:
         """Noise to signal at the outputs with one group of activations quantized and nothing else, by the name of its first value."""
         self._prepare()
         groups = self.quantizer.placement.all_groups()
-        return {g.members[0].name: self._error(g, self._behind(g), ranges[g.members[0]]) for g in groups}
+        return {g.members[0].name: self._error(self.exact, g, self._behind(g), ranges[g.members[0]]) for g in groups}
 
     def weights_alone(self, weights: Mapping[ir.Node, LayerWeights]) -> dict[ir.Node, float]:
         """Noise to signal at the outputs with the weights of one layer quantized and nothing else."""
@@ -95,9 +169,9 @@ class OutputRanges:
             self.constants[node] = (layer.real(), exact[1])
             for behind in self._reached(set(node.outputs), [node]):
                 self._run(behind, changed, self.exact)
-                self._correct(behind, changed)
+                self._correct(self.exact, behind, changed)
             self.constants[node] = exact
-            result[node] = self._noise(changed)
+            result[node] = self._noise(self.exact, changed)
         return result
 
     def _prepare(self) -> None:
@@ -106,34 +180,6 @@ class OutputRanges:
                 self.exact[value] = self.quantizer.probes[value.name][self.fit]
             for node in self.quantizer.model.graph:
                 self._run(node, self.exact, self.exact)
-
-    def _moves(self, group: Group, start: Quantization) -> tuple[int, int]:
-        """Moves one end, then the other, as long as that helps."""
-        behind = self._behind(group)
-        found: dict[tuple[int, int], float] = {}
-
-        def alone(low: int, high: int) -> float:
-            if (low, high) not in found:
-                found[low, high] = self._error(group, behind, moved_range(start, low, high))
-            return found[low, high]
-
-        def error(low: int, high: int) -> float:
-            """Samples louder by f in a range are the samples in a range narrower by f, with the error scaled."""
-            f = GRID ** (2 * LOUDER)
-            return 0.5 * alone(low, high) + 0.25 * (f * alone(low - LOUDER, high - LOUDER) + alone(low + LOUDER, high + LOUDER) / f)
-
-        best = (0, 0)
-        for _ in range(2):
-            for end in (0, 1):
-                if abs((start.low, start.high)[end]) < start.scale / 2:
-                    continue
-                for jump in (*JUMPS, *(-j for j in JUMPS)):
-                    while True:
-                        moved = (best[0] + jump, best[1]) if end == 0 else (best[0], best[1] + jump)
-                        if max(map(abs, moved)) > FURTHEST or not error(*moved) < WORTH * error(*best):
-                            break
-                        best = moved
-        return best
 
     def _behind(self, group: Group) -> list[ir.Node]:
         return self._reached(set(group.members), [])
@@ -146,32 +192,32 @@ class OutputRanges:
                 values.update(node.outputs)
         return nodes
 
-    def _error(self, group: Group, behind: list[ir.Node], q: Quantization) -> float:
+    def _error(self, exact: Arrays, group: Group, behind: list[ir.Node], q: Quantization) -> float:
         members = set(group.members)
-        changed = {v: fake_quantize(self.exact[v], q) for v in group.members if v.producer() is None or v.producer() not in behind}
+        changed = {v: fake_quantize(exact[v], q) for v in group.members if v.producer() is None or v.producer() not in behind}
         for node in behind:
-            self._run(node, changed, self.exact)
-            self._correct(node, changed)
+            self._run(node, changed, exact)
+            self._correct(exact, node, changed)
             for value in node.outputs:
                 if value in members:
                     changed[value] = fake_quantize(changed[value], q)
-        return self._noise(changed)
+        return self._noise(exact, changed)
 
-    def _correct(self, node: ir.Node, changed: dict[ir.Value, np.ndarray]) -> None:
+    def _correct(self, exact: Arrays, node: ir.Node, changed: dict[ir.Value, np.ndarray]) -> None:
         """What the layer's bias will take away: the difference of the channels' means."""
         if node in self.constants:
             value = node.outputs[0]
-            difference = self.exact[value] - changed[value]
+            difference = exact[value] - changed[value]
             axes = tuple(i for i in range(difference.ndim) if i != 2)  # [samples, batch, channels, …]
             changed[value] = changed[value] + difference.mean(axis=axes, keepdims=True, dtype=np.float64).astype(np.float32)
 
-    def _noise(self, changed: Mapping[ir.Value, np.ndarray]) -> float:
+    def _noise(self, exact: Arrays, changed: Mapping[ir.Value, np.ndarray]) -> float:
         """Sum over the judged values of noise to signal."""
         total = 0.0
         for value in self.judged:
             if value in changed:
-                signal = float(np.square(self.exact[value], dtype=np.float64).sum())
-                total += float(np.square(changed[value] - self.exact[value], dtype=np.float64).sum()) / max(signal, 1e-30)
+                signal = float(np.square(exact[value], dtype=np.float64).sum())
+                total += float(np.square(changed[value] - exact[value], dtype=np.float64).sum()) / max(signal, 1e-30)
         return total
 
     def _run(self, node: ir.Node, into: dict[ir.Value, np.ndarray], otherwise: Mapping[ir.Value, np.ndarray]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from edgec.compress import _hotloops
+
 
 @dataclass(frozen=True)
 class TensorReport:
@@ -93,9 +95,8 @@ class QuantizationReport:
 
 def sqnr_db(reference: np.ndarray, approximation: np.ndarray) -> float:
     """10·log10(Σ x² / Σ (x − x̂)²), clipped to ±200; 200 stands for no error at all."""
-    reference = np.asarray(reference, np.float32).reshape(-1)
-    difference = reference - np.asarray(approximation, np.float32).reshape(-1)
-    noise, signal = float(np.dot(difference, difference)), float(np.dot(reference, reference))
+    x, y = (np.ascontiguousarray(a, np.float32).reshape(-1) for a in (reference, approximation))
+    noise, signal = _hotloops.squares(x, y)
     if noise == 0.0:
         return 200.0
     return float(np.clip(10 * np.log10(signal / noise), -200.0, 200.0)) if signal > 0 else -200.0

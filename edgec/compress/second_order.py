@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from edgec.compress import _hotloops
 from edgec.compress.placement import group_count
+from edgec.compress.sums import rows_product
 from edgec.graph.edit import ints, is_op, pads_of
 
 DAMPING = 0.1
@@ -42,8 +43,8 @@ def input_statistics(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], limi
     At most `limit` patches are used, evenly spread over samples and positions.
     """
     seen = patches(x, node, kernel, group_count(node), limit)
-    seen = seen - seen.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
-    covariance = (seen.transpose(0, 2, 1) @ seen).astype(np.float64) / max(seen.shape[1], 1)
+    _hotloops.center(seen)
+    covariance = rows_product(seen, seen).astype(np.float64) / max(seen.shape[1], 1)
     return InputStatistics(covariance)
 
 
@@ -51,7 +52,7 @@ def patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int, 
     """What each output position reads of x [samples, batch, channels, …], at most `limit` of them: float32 [groups, patches, entries]."""
     x = x.reshape(-1, *x.shape[2:])
     if is_op(node, "Gemm"):
-        return x[None, spread(len(x), (), limit)]
+        return x[None, spread(len(x), (), limit)]  # a copy, as below
     rank = len(kernel)
     pads = pads_of(node, kernel, x.shape[2:])
     strides, dilations = ints(node, "strides", (1,) * rank), ints(node, "dilations", (1,) * rank)
@@ -59,13 +60,15 @@ def patches(x: np.ndarray, node: ir.Node, kernel: tuple[int, ...], groups: int, 
         (n + pads[i] + pads[i + rank] - (k - 1) * d - 1) // s + 1
         for i, (n, k, s, d) in enumerate(zip(x.shape[2:], kernel, strides, dilations, strict=True))
     ]
-    index = np.unravel_index(spread(len(x), out, limit), (len(x), *out))
-    x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:rank], pads[rank:], strict=True)])
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(x, reach, axis=tuple(range(2, 2 + rank)))
-    windows = windows[(Ellipsis, *(slice(None, None, d) for d in dilations))]
-    picked = windows[(index[0], slice(None), *(i * s for i, s in zip(index[1:], strides, strict=True)))]
-    return np.ascontiguousarray(picked.reshape(len(picked), groups, -1).transpose(1, 0, 2))
+    missing = 3 - rank  # spatial axes of size 1 in front
+    taps = np.stack([i.ravel() for i in np.indices((*(1,) * missing, *kernel))], axis=1) * np.array((*(1,) * missing, *dilations))
+    positions = spread(len(x), out, limit)
+    result = np.empty((groups, len(positions), x.shape[1] // groups * len(taps)), np.float32)
+    _hotloops.gather_patches(
+        np.ascontiguousarray(x).reshape(*x.shape[:2], *(1,) * missing, *x.shape[2:]), positions, np.array((*(1,) * missing, *out)), taps,
+        np.array((*(1,) * missing, *strides)), np.array((*(0,) * missing, *pads[:rank])), result,
+    )  # fmt: skip
+    return result
 
 
 def outputs_of_patches(y: np.ndarray, limit: int = ROWS) -> np.ndarray:
@@ -91,7 +94,7 @@ def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.nda
     for g in range(len(target)):
         integers = factor_and_propagate(target[g], scale[g], hessian[g], limit)
         delta = target[g] - scale[g][:, None] * integers
-        gradient = np.ascontiguousarray(delta @ hessian[g])
+        gradient = _hotloops.product(delta, hessian[g])
         _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), limit, SWEEPS)
         q[g] = integers
     return q
@@ -112,11 +115,8 @@ def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, limit
     """
     upper = np.ascontiguousarray(hessian, np.float64).copy()
     _hotloops.factor_upper(upper)
-    q, error = np.empty_like(target), np.empty_like(target)
-    for j in range(target.shape[1]):
-        wanted = target[:, j] + error[:, :j] @ upper[:j, j]
-        q[:, j] = np.clip(np.rint(wanted / scale), -limit, limit)
-        error[:, j] = target[:, j] - scale * q[:, j]
+    q = np.empty(target.shape)
+    _hotloops.propagate(np.array(target, np.float64, order="C"), np.ascontiguousarray(scale, np.float64), upper, q, limit)
     return q
 
 

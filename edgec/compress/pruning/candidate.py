@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.pruning.gradient import NoGradient
+from edgec.compress.gradient import NoGradient
 from edgec.compress.pruning.groups import Group, prunable, rank
 from edgec.compress.pruning.reconstruct import Effort, reconstruct
 from edgec.compress.pruning.reference import Reference, ask, judged_values
 from edgec.compress.pruning.refine import refine, varied
 from edgec.compress.pruning.samples import Parts
-from edgec.compress.pruning.segment import Segment, runs_in_batches
+from edgec.compress.segment import Segment, runs_in_batches
 from edgec.compress.pruning.sites import find_sites
 from edgec.compress.report import sqnr_db
 from edgec.compress.splits import FIT, REPORT, SELECT

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgec.compress.pruning.reference import Reference
 from edgec.compress.pruning.regression import Normal
 from edgec.compress.pruning.rows import patches_at
-from edgec.compress.pruning.segment import Arrays
+from edgec.compress.segment import Arrays
 from edgec.compress.pruning.selection import Reading, eliminate
 from edgec.compress.pruning.sites import Site
 from edgec.compress.pruning.walk import walk

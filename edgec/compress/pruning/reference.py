@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.compress.pruning.rows import Picks, values_at
-from edgec.compress.pruning.segment import BATCH, Segment
+from edgec.compress.segment import BATCH, Segment
 from edgec.compress.pruning.sites import Site
 from edgec.errors import DataError
 from edgec.graph.edit import integer, is_op, shape_of

@@ -17,11 +17,11 @@ import onnx_ir as ir
 from edgec.compress.augment import Augment, suited
 from edgec.compress.augment import features as features_moved
 from edgec.compress.float_run import make_session
-from edgec.compress.pruning.gradient import NoGradient, Tape, backward
+from edgec.compress.gradient import NoGradient, Tape, backward
 from edgec.compress.pruning.reference import Reference, judged_values
 from edgec.compress.pruning.regression import Normal
 from edgec.compress.pruning.rows import patches_at
-from edgec.compress.pruning.segment import copy_nodes
+from edgec.compress.segment import copy_nodes
 from edgec.compress.pruning.sites import Site
 from edgec.compress.pruning.walk import walk
 from edgec.graph.channel_affine import set_weights_and_bias, weights_and_bias

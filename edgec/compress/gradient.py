@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.compress.placement import group_count
-from edgec.compress.pruning.segment import Copy
+from edgec.compress.segment import Copy
 from edgec.graph.constant_propagation import clip_bounds
 from edgec.graph.edit import constant, integer, ints, is_op, number, pads_of, shape_of
 
