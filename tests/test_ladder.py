@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -16,11 +19,13 @@ from edgec.compress.layerwise import ensure_bias
 from edgec.compress.noise_report import noise_report
 from edgec.compress.output_ranges import OutputRanges
 from edgec.compress.placement import place
+from edgec.compress.ranges import moved_range
 from edgec.compress.splits import REPORT, Split, parts_of
 from edgec.console import ladder_lines
 from edgec.data import Samples
 from edgec.errors import UsageError
 from edgec.page.sensitivity import sensitivity_picture
+from tests.models import ROOT
 from tests.test_graph_passes import Net, static
 from tests.test_quantize import samples, small_net
 
@@ -145,3 +150,33 @@ def test_awkward_data_with_every_rung(kind):
     assert not report.degraded and all(np.isfinite([r.sqnr_db, r.gain_db, r.chance_db]).all() for r in report.rungs)
     assert report.outputs[0].sqnr_db > 25
     json.dumps(report.as_dict(), allow_nan=False)
+
+
+def test_gradients_predict_what_quantizing_an_activation_costs():
+    c = candidate(small(), samples(100))
+    ranges = c.ranges(RangeOptions()).parameters
+    search = OutputRanges(c.quantizer, c.judged, np.flatnonzero(c.found.fit))
+    search._prepare()
+    models = search._first_order([g for g in c.placement.all_groups() if not any(v in c.judged for v in g.members)])
+    assert len(models) >= 4
+    for group, model in models.items():
+        q, model = ranges[group.members[0]], model.finished()
+        narrow = moved_range(q, 6, 6)
+        for tried in (q, narrow):
+            assert 0.4 < model.error(tried) / search._error(search.exact, group, search._behind(group), tried) < 2.5
+        assert model.error(narrow) > 3 * model.error(q), "clipping costs more than finer steps gain"
+
+
+def test_results_do_not_depend_on_threads(tmp_path):
+    """The digits network's dense sums are long enough for a BLAS to share out."""
+    program = (
+        "import edgec, sys; from tests.models import network; n = network('digits');"
+        "edgec.compile(n.path, 'generic-c', calibration=n.calibration[:128], save_qdq=sys.argv[1])"
+    )
+    made = []
+    for threads in ("1", "4"):
+        path = tmp_path / f"{threads}.onnx"
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True, env=environment, cwd=ROOT)
+        made.append(path.read_bytes())
+    assert made[0] == made[1]

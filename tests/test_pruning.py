@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgec import graph
-from edgec.compress.pruning import prune
 from edgec.compress.gradient import NoGradient, Tape, backward
+from edgec.compress.pruning import prune
 from edgec.compress.pruning.regression import fit
-from edgec.compress.segment import copy_nodes, runs_in_batches
 from edgec.compress.pruning.selection import Reading, eliminate
 from edgec.compress.pruning.sites import find_sites
+from edgec.compress.segment import copy_nodes, runs_in_batches
 from edgec.compress.splits import parts_of
 from edgec.errors import DataError, UsageError
 from edgec.graph.channels import ChannelSpaces

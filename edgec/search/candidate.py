@@ -25,8 +25,8 @@ ATTEMPTS = 4
 @dataclass(frozen=True, order=True)
 class Candidate:
     """macs: fraction of the float model's that is kept; weights: greatest bytes of all constants in flash, None for 8 bits
-    everywhere; distilled: trained against the float model, after pruning and, with 4 bits, after quantization; careful: quantized with the whole ladder, which takes several
-    times as long as what ranks candidates well enough (QUICK); refitted: pruning fitted its weights to the select part too, so that
+    everywhere; distilled: trained against the float model, after pruning and, with 4 bits, after quantization; careful: quantized with the whole ladder, which takes longer
+    than what ranks candidates well enough (QUICK); refitted: pruning fitted its weights to the select part too, so that
     this part no longer says anything about the network."""
 
     macs: float = 1.0

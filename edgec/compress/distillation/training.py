@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgec.compress.distillation import checkpoint as checkpoints
 from edgec.compress.augment import Augment
+from edgec.compress.distillation import checkpoint as checkpoints
 from edgec.compress.distillation.network import FloatNetwork
 from edgec.compress.distillation.objective import Objective
 from edgec.compress.distillation.optimizer import Average, RelativeAdam, rate_at

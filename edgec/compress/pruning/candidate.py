@@ -14,9 +14,9 @@ from edgec.compress.pruning.reconstruct import Effort, reconstruct
 from edgec.compress.pruning.reference import Reference, ask, judged_values
 from edgec.compress.pruning.refine import refine, varied
 from edgec.compress.pruning.samples import Parts
-from edgec.compress.segment import Segment, runs_in_batches
 from edgec.compress.pruning.sites import find_sites
 from edgec.compress.report import sqnr_db
+from edgec.compress.segment import Segment, runs_in_batches
 from edgec.compress.splits import FIT, REPORT, SELECT
 from edgec.graph.channels import ChannelSpaces
 from edgec.graph.edit import shape_of

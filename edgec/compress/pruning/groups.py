@@ -11,10 +11,10 @@ import onnx_ir as ir
 from edgec.compress.pruning.reference import Reference
 from edgec.compress.pruning.regression import Normal
 from edgec.compress.pruning.rows import patches_at
-from edgec.compress.segment import Arrays
 from edgec.compress.pruning.selection import Reading, eliminate
 from edgec.compress.pruning.sites import Site
 from edgec.compress.pruning.walk import walk
+from edgec.compress.segment import Arrays
 from edgec.graph.channel_affine import weights_and_bias
 from edgec.graph.channels import ChannelSpaces, Space
 from edgec.graph.edit import shape_of

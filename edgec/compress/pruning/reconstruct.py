@@ -12,9 +12,9 @@ from edgec.compress.placement import group_count
 from edgec.compress.pruning.reference import Reference, judged_values
 from edgec.compress.pruning.regression import fit
 from edgec.compress.pruning.rows import patches_at, values_at
-from edgec.compress.segment import Arrays
 from edgec.compress.pruning.sites import Site
 from edgec.compress.pruning.walk import walk
+from edgec.compress.segment import Arrays
 from edgec.graph.channel_affine import set_weights_and_bias, weights_and_bias
 from edgec.graph.edit import shape_of
 

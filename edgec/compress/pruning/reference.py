@@ -9,8 +9,8 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.compress.pruning.rows import Picks, values_at
-from edgec.compress.segment import BATCH, Segment
 from edgec.compress.pruning.sites import Site
+from edgec.compress.segment import BATCH, Segment
 from edgec.errors import DataError
 from edgec.graph.edit import integer, is_op, shape_of
 

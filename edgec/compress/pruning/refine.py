@@ -21,9 +21,9 @@ from edgec.compress.gradient import NoGradient, Tape, backward
 from edgec.compress.pruning.reference import Reference, judged_values
 from edgec.compress.pruning.regression import Normal
 from edgec.compress.pruning.rows import patches_at
-from edgec.compress.segment import copy_nodes
 from edgec.compress.pruning.sites import Site
 from edgec.compress.pruning.walk import walk
+from edgec.compress.segment import copy_nodes
 from edgec.graph.channel_affine import set_weights_and_bias, weights_and_bias
 from edgec.graph.edit import shape_of
 

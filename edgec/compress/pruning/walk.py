@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.segment import Arrays, Segment
 from edgec.compress.pruning.sites import Site
+from edgec.compress.segment import Arrays, Segment
 
 
 def walk(
