@@ -193,7 +193,7 @@ def int4(args: argparse.Namespace) -> list[dict[str, Any]]:
             show(rows[-1])
             if args.minutes and name != "mobilenet_v1_025_vww":
                 trained, seconds = timed(
-                    edgec.Distill(c.data, teacher=c.path, seconds=60 * args.minutes, augment=TRAINING[name]["augment"]), made, progress=progress
+                    edgec.Distill(c.data, teacher=c.path, seconds=60 * args.minutes), made, progress=progress
                 )
                 rows.append(row | {"method": f"{label}, distilled", "seconds": seconds, **judged(c, edgec.compile(trained, "host"), e)})
                 show(rows[-1])
@@ -201,11 +201,11 @@ def int4(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 TRAINING: dict[str, dict[str, Any]] = {
-    "resnet8": {"augment": "image", "choose": "last"},
-    "ds_cnn": {"augment": "mixup", "choose": "last", "features": 0.5, "divergence": 1.0, "learning_rate": 0.005},
+    "resnet8": {"choose": "last"},
+    "ds_cnn": {"choose": "last", "features": 0.5, "divergence": 1.0},
 }
-"""Options of the distillation: pictures may be mirrored and shifted, spectra may not; pruning fitted to the select part, which so says
-little about the best state, and is trained on too."""
+"""Options of the distillation. Pruning fitted to the select part, which so says little about the best state, and is trained on too. Samples
+are varied as the input's shape suggests (augment="auto")."""
 
 PRUNED = (("ds_cnn", 0.60), ("resnet8", 0.66), ("resnet8", 0.50))
 

@@ -68,7 +68,7 @@ def add_budget(sub: argparse.ArgumentParser) -> None:
         "--budget", action="append", default=[], metavar="KIND=SIZE", help="weights=14K, flash=…, ram=…, macs=6M or instructions=2M; may be repeated"
     )
     group.add_argument("--max-drop", type=float, default=0.01, metavar="DROP", help="how far the score may fall below float's (default 0.01)")
-    group.add_argument("--evaluate", metavar="FILE", help="inputs to score on, with --labels; without it agreement with float is the score")
+    group.add_argument("--evaluate", metavar="FILE", help="inputs to score on, with --labels; without it likeness to the float model is the score")
     group.add_argument("--labels", metavar="FILE", help="true classes of --evaluate; FILE.npz:NAME takes one array")
     group.add_argument("--distill", type=float, metavar="SECONDS", help="train the two most promising networks for so long each (needs torch)")
     group.add_argument("--jobs", type=int, default=1, metavar="N", help="processes that try candidates")

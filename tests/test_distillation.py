@@ -10,8 +10,7 @@ import pytest
 
 import edgec
 from edgec import graph, importer
-from edgec.compress import quantize_model
-from edgec.compress import augment
+from edgec.compress import augment, quantize_model
 from edgec.compress.distillation import distill
 from edgec.errors import ToolError, UsageError
 from edgec.graph.channel_affine import set_weights_and_bias, weights_and_bias
