@@ -40,7 +40,7 @@ def search(
     distill: Mapping[str, Any] | None = None,
     prune: Mapping[str, Any] | None = None,
     quantize: Mapping[str, Any] | None = None,
-    rounds: int = 3,
+    rounds: int = 2,
     compile_options: Mapping[str, Any] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> Artifact:
@@ -69,7 +69,7 @@ def search(
 
     limits = parse_budget(budget)
     if not 0 <= max_drop or rounds < 1:
-        raise UsageError(f"max_drop {max_drop}, rounds {rounds}", where="search", why="a drop is 0 or more, and there is at least one round", fix="use, for example, max_drop=0.01, rounds=3")
+        raise UsageError(f"max_drop {max_drop}, rounds {rounds}", where="search", why="a drop is 0 or more, and there is at least one round", fix="use, for example, max_drop=0.01, rounds=2")
     report = progress or (lambda step, done: None)
     held = _Held(model, data)
     start = onnx_ir.to_proto(model).SerializeToString()
