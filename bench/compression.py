@@ -118,7 +118,7 @@ def without_softmax(artifact: edgec.Artifact) -> edgec.Artifact:
     from edgec import plan
 
     program = artifact.program
-    if program.ops[-1].opcode != "softmax":
+    if program.ops[-1].opcode not in ("softmax", "softmax_s16"):
         return artifact
     last = program.ops[-1].inputs[0]
     port = replace(program.outputs[0], tensor=last)

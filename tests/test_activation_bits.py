@@ -10,6 +10,7 @@ import edgec
 from edgec.errors import UsageError
 from edgec.run import compare
 from tests.models import network
+from tests.test_graph_passes import Net
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,40 @@ def test_a_rung_that_chooses(digits):
     rungs = {r["name"]: r for r in artifact.manifest["quantization"]["rungs"]}
     wide = sum(t.dtype == "int16" for t in artifact.program.tensors.values())
     assert wide == (1 if rungs.get("16-bit activations", {}).get("kept") else 0)
+
+
+def _classifier(last: str = "Softmax") -> Net:
+    """Two convolutions that have nearly all MACs, → average → dense → last."""
+    net = Net(("x", (1, 3, 16, 16)), seed=7)
+    y = net.add("Relu", net.add("Conv", "x", net.random(24, 3, 3, 3), net.random(24), pads=[1, 1, 1, 1]))
+    y = net.add("Relu", net.add("Conv", y, net.random(24, 24, 3, 3), net.random(24)))
+    y = net.add("Flatten", net.add("GlobalAveragePool", y))
+    logits = net.add("Gemm", y, net.random(6, 24), net.random(6), transB=1)
+    net.result = net.add(last, logits) if last else logits
+    return net
+
+
+def _tried(net: Net, **options) -> tuple[edgec.Artifact, dict[str, bool]]:
+    x = np.random.default_rng(8).standard_normal((60, 3, 16, 16)).astype(np.float32)
+    artifact = edgec.compile(net.model(net.result), "generic-c", calibration=x, quantize={"output_ranges": False, **options})
+    assert compare(artifact, x[:4]) > 0
+    return artifact, {r["name"]: r["kept"] for r in artifact.manifest["quantization"]["rungs"] if r["name"].startswith("16 bits for ")}
+
+
+def test_logits_are_tried_where_16_bits_cost_next_to_nothing():
+    artifact, rungs = _tried(_classifier())
+    wide = [t.name for t in artifact.program.tensors.values() if t.dtype == "int16"]
+    assert len(rungs) == 1 and len(wide) == sum(rungs.values()) == 1
+    assert [op.opcode for op in artifact.program.ops][-2:] == ["conv2d_s16", "softmax_s16"]
+
+
+@pytest.mark.parametrize(
+    "last, options", [("Softmax", {"wide_where_cheap": False}), ("", {}), ("Sigmoid", {}), ("Softmax", {"weight_bits": 4})],
+    ids=["turned off", "the output is the user's", "its reader knows 8 bits", "weights of 4 bits"],
+)  # fmt: skip
+def test_what_is_not_tried(last, options):
+    artifact, rungs = _tried(_classifier(last), **options)
+    assert not rungs and not any(t.dtype == "int16" for t in artifact.program.tensors.values())
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,8 @@ class Net:
         w = self.constant(f"{name}.q", self.rng.integers(-127, 128, shape).astype(np.int8))
         return self.op("DequantizeLinear", [w, self.constant(f"{name}.s", np.float32(0.01)), self.constant(f"{name}.z", np.int8(0))])
 
-    def model(self, output: str) -> onnx.ModelProto:
-        graph = helper.make_graph(
-            self.nodes, "wide", [self.input], [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)], self.constants
-        )
+    def model(self, output: str, kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
+        graph = helper.make_graph(self.nodes, "wide", [self.input], [helper.make_tensor_value_info(output, kind, None)], self.constants)
         return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
 
 
@@ -95,6 +93,52 @@ def test_firmware_gives_the_same_bytes(engine, needs_target):
     artifact = edgec.compile(_residual(16, 16), "cortex-m4")
     x = np.random.default_rng(2).normal(0, 2, (3, 3, 8, 6)).astype(np.float32)
     assert compare(artifact, x, on="qemu", engine=engine) > 0
+
+
+def _logits() -> tuple[Net, str]:
+    """Input → Conv → average to 16 bits → dense to logits of 16 bits."""
+    n = Net((1, 3, 8, 6))
+    a = n.q(n.op("Relu", [n.op("Conv", [n.q("x", 0.05, 8, 3), n.weights((4, 3, 3, 3))])]), 0.06, 8, -128)
+    f = n.op("Flatten", [n.q(n.op("GlobalAveragePool", [a]), 0.0002, 16)])
+    return n, n.q(n.op("Gemm", [f, n.weights((4, 10))]), 0.0004, 16)
+
+
+def test_softmax_reads_16_bits():
+    n, logits = _logits()
+    proto = n.model(n.q(n.op("Softmax", [logits], axis=-1), 1 / 256, 8, -128))
+    artifact = edgec.compile(proto, "generic-c")
+    assert [op.opcode for op in artifact.program.ops][-2:] == ["conv2d_s16", "softmax_s16"]
+    x = np.random.default_rng(4).normal(0, 2, (50, 3, 8, 6)).astype(np.float32)
+    assert compare(artifact, x) > 0
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = np.concatenate([session.run(None, {"x": v[None]})[0] for v in x])
+    assert np.abs(artifact.run(x) - wanted).max() <= 1.01 / 256
+
+
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+def test_few_macs_are_not_worth_a_kernel(target):
+    n, logits = _logits()
+    artifact = edgec.compile(n.model(n.q(n.op("Softmax", [logits], axis=-1), 1 / 256, 8, -128)), target)
+    assert [k.symbol for k in artifact.kernels][-2:] == ["edgec_s16_conv2d__ref", "edgec_s16_softmax__ref"]
+
+
+@pytest.mark.parametrize("kind", ["ArgMax", "ArgMin"])
+def test_indices_of_16_bits(kind):
+    n, logits = _logits()
+    proto = n.model(n.op(kind, [logits], axis=1, keepdims=0), TensorProto.INT64)
+    artifact = edgec.compile(proto, "generic-c")
+    assert artifact.program.ops[-1].opcode == "argmax_s16"
+    x = np.random.default_rng(6).normal(0, 2, (200, 3, 8, 6)).astype(np.float32)
+    session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = np.concatenate([session.run(None, {"x": v[None]})[0] for v in x])
+    assert (artifact.run(x).reshape(-1) == wanted).mean() >= 0.99
+    assert compare(artifact, x[:5]) > 0
+
+
+def test_softmax_to_16_bits_is_refused():
+    n, logits = _logits()
+    with pytest.raises(ModelError, match="Softmax to 16 bits"):
+        edgec.compile(n.model(n.q(n.op("Softmax", [logits], axis=-1), 1 / 32767, 16)), "generic-c")
 
 
 def test_what_knows_only_8_bits_is_refused():

@@ -17,10 +17,13 @@ from edgec.compress.placement import residual_sums
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import is_depthwise
-from edgec.compress.wide import asked_for, can_be_wide
+from edgec.compress.wide import asked_for, can_be_wide, nearly_free
 
 WORTH_DB = 0.1
 """What a tensor of 16 bits must gain at the outputs."""
+
+CHEAP_TENSORS = 3
+"""Judgements that tensors whose 16 bits cost next to nothing are worth."""
 
 STRONGER = 1.4
 """Factor on the exponent of equalization for dense layers, tried after the given one."""
@@ -73,6 +76,21 @@ class Ladder:
             gain, chance = (0.0, 0.0) if figure is None else judged.gain_over(figure)
             kept = figure is None or bool(self.split.degraded) or gain > -chance
             self.rungs.append(Rung(name, judged.sqnr_db, gain, chance, kept))
+            if kept:
+                best, figure = tried, judged
+        return self._widened(best, figure) if self.options.wide_where_cheap else best
+
+    def _widened(self, best: Choice, figure: Judgement) -> Choice:
+        """16 bits for the few tensors where they cost next to nothing. A kernel more is not nothing: the outputs must gain."""
+        placement = best.candidate.placement
+        narrow = frozenset(n for n in placement.layers if best.layers.bits_of(n) < 8)
+        for name in nearly_free(best.candidate.model.graph, placement, narrow)[:CHEAP_TENSORS]:
+            if name in best.ranges.wide:
+                continue
+            tried = replace(best, ranges=replace(best.ranges, wide=best.ranges.wide | {name}))
+            judged = tried.judge()
+            kept = bool(self.split.degraded) or judged.sqnr_db - figure.sqnr_db > WORTH_DB
+            self.rungs.append(Rung(f"16 bits for {name}", judged.sqnr_db, *judged.gain_over(figure), kept))
             if kept:
                 best, figure = tried, judged
         return best

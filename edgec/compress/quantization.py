@@ -41,7 +41,8 @@ class Options:
     `compress.weight_bytes` counts them: which layers get 4 bits is then chosen by what that costs (`mixed_precision`).
     residual_sums: a rung that rounds a convolution and the residual added to it once, together (`conv2d_add`);
     activation_bits: 16 for every tensor that can have 16 bits, or tensor name → 8 or 16;
-    wide_tensors: a rung that gives 16 bits to at most so many tensors, those that gain most.
+    wide_tensors: a rung that gives 16 bits to at most so many tensors, those that gain most;
+    wide_where_cheap: try 16 bits for tensors inside the network to which they cost next to nothing, such as logits.
     """
 
     ranges: str = "mse"
@@ -56,6 +57,7 @@ class Options:
     residual_sums: bool = False
     activation_bits: int | Mapping[str, int] = 8
     wide_tensors: int = 0
+    wide_where_cheap: bool = True
 
     def __post_init__(self) -> None:
         for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,17 +12,30 @@ from edgec.compress.placement import Group, Placement
 from edgec.compress.ranges import Quantization
 from edgec.errors import UsageError
 from edgec.graph.edit import integer, is_op, shape_of
+from edgec.graph.macs import node_macs
 from edgec.ops.wide import WIDE_OPERATORS
 
 MOVES_NOTHING = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 MARGIN = 1.25
 """How much further than calibration saw an int16 range reaches: its steps are fine enough for that to cost nothing."""
 
+CHEAP_WORK = 0.001
+CHEAP_BYTES = 1 / 16
+"""Where 16 bits cost next to nothing: operators whose MACs (or elements) are so little beside the network's MACs, a tensor of so much
+of the largest one. A reference kernel takes some hundred times the instructions for a MAC that Helium takes: this is a tenth of the network there."""
+
 
 def reads_wide(node: ir.Node, placement: Placement) -> bool:
     """Whether node takes an int16 activation as it is; others get it rounded to 8 bits."""
-    if is_op(node, *MOVES_NOTHING):
-        return True
+    if is_op(node, "Softmax"):
+        return _is_row(node.inputs[0])
+    if is_op(node, "ArgMax", "ArgMin"):
+        return not is_op(node.inputs[0].producer(), *MOVES_NOTHING) or _is_row(node.inputs[0])
+    return is_op(node, *MOVES_NOTHING) or gives_wide(node, placement)
+
+
+def gives_wide(node: ir.Node, placement: Placement) -> bool:
+    """Whether node can give an int16 activation; it reads them too."""
     if not is_op(node, *WIDE_OPERATORS):
         return False
     if is_op(node, "Add", "Sub"):
@@ -30,16 +44,51 @@ def reads_wide(node: ir.Node, placement: Placement) -> bool:
     return integer(node, "ceil_mode", 0) == 0
 
 
+def _is_row(value: ir.Value) -> bool:
+    """Whether value has one axis longer than 1 and so has what it was reshaped from: bytes in any layout are in order then."""
+    while is_op(value.producer(), *MOVES_NOTHING):
+        value = value.producer().inputs[0]
+    return sum(n > 1 for n in shape_of(value)) <= 1
+
+
 def can_be_wide(group: Group, placement: Placement) -> bool:
     """Whether operators that give int16 make all values of the group."""
-    return all(_maker_is_wide(v, placement) for v in group.members) and any(not is_op(v.producer(), *MOVES_NOTHING) for v in group.members)
+    makers = [n for v in group.members if not is_op(n := _maker(v, placement), *MOVES_NOTHING)]
+    return bool(makers) and all(n is not None and gives_wide(n, placement) for n in makers)
 
 
-def _maker_is_wide(value: ir.Value, placement: Placement) -> bool:
+def _maker(value: ir.Value, placement: Placement) -> ir.Node | None:
+    """The node that makes value, in front of the activation that is fused into it."""
     producer = value.producer()
     if is_op(producer, "Relu", "Clip") and producer.inputs[0] in placement.fused:
         producer = producer.inputs[0].producer()
-    return producer is not None and reads_wide(producer, placement)
+    return producer
+
+
+def _work(node: ir.Node) -> int:
+    return 0 if is_op(node, *MOVES_NOTHING) else max(node_macs(node), math.prod(shape_of(node.inputs[0])))
+
+
+def nearly_free(graph: ir.Graph, placement: Placement, narrow: frozenset[ir.Node]) -> list[str]:
+    """Groups inside the network to which 16 bits cost next to nothing, the last ones first, by the name of their first value.
+
+    All their readers take 16 bits. narrow: layers with weights of 4 bits, which operators of 16 bits do not have.
+    """
+    macs, largest = sum(map(node_macs, graph)), max(math.prod(shape_of(v)) for v in placement.groups)
+    found = []
+    for group in reversed(placement.all_groups()):
+        readers = [n for v in group.members for n, _ in v.uses()]
+        nodes = {*readers, *(_maker(v, placement) for v in group.members)}
+        if (
+            can_be_wide(group, placement)
+            and all(reads_wide(n, placement) for n in readers)
+            and not any(v.is_graph_output() for v in group.members)
+            and not nodes & narrow
+            and sum(map(_work, nodes)) <= CHEAP_WORK * macs
+            and math.prod(shape_of(group.members[0])) <= CHEAP_BYTES * largest
+        ):
+            found.append(group.members[0].name)
+    return found
 
 
 def widened(q: Quantization, low: float, high: float) -> Quantization:
@@ -47,7 +96,6 @@ def widened(q: Quantization, low: float, high: float) -> Quantization:
     reach = max(abs(low), abs(high)) * MARGIN
     scale = reach / 32767 if reach > 0 else q.scale
     return Quantization(float(np.float32(scale)), 0, 16, q)
-
 
 
 def check_activation_bits(bits: int | Mapping[str, int]) -> None:

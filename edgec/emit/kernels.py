@@ -56,7 +56,7 @@ def select(op: Op, target: Target) -> Kernel:
     """The kernel that runs op on target: the first isa of the target, in its order, with a kernel that applies."""
     for isa in target.isa:
         for kernel in all_kernels():
-            if kernel.isa == isa and kernel.opcode == op.opcode and OPERATORS[op.opcode].applies(op, kernel.symbol):
+            if kernel.isa == isa and kernel.opcode == op.opcode and OPERATORS[op.opcode].applies(op, kernel.symbol) and OPERATORS[op.opcode].worth(op, kernel.symbol):
                 return kernel
     raise ProgramError(
         f"no kernel runs {op.opcode} on {target.name}",

@@ -90,6 +90,10 @@ class Operator:
         """Whether the kernel of that symbol can run this op; reference kernels run all."""
         return kernel.endswith("__ref")
 
+    def worth(self, op: Op, kernel: str) -> bool:
+        """Whether op is so much work that a device should hold the kernel of that symbol for it, where it applies."""
+        return True
+
     def scratch(self, op: Op, kernel: str) -> int:
         """Bytes of scratch the kernel of that symbol needs."""
         return 0
