@@ -1,8 +1,9 @@
-"""Every host kernel on shapes of real layers: µs, GMAC/s, share of the measured ceiling; checked in the same call.
+"""Every host kernel on shapes of real layers: µs, GMAC/s or GB/s, share of the measured ceiling; checked in the same call.
 
-    python bench/kernels.py [--json] [--tier avx2] [--cases]
+    python bench/kernels.py [--json] [--tier avx2] [--cases] [--only lookup,concat]
 
-The ceiling is the tier's dot product instruction alone, measured on this core in this run. Nothing is timed whose bytes do not
+The ceiling of products is the tier's dot product instruction alone; of everything else, memcpy of as many bytes as the operator
+reads and writes, from the same cache. Both are measured on this core in this run. Nothing is timed whose bytes do not
 equal the reference tier's. --cases takes the one-operator programs of edgec/ops instead of the layers.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench import byte_kernels  # noqa: E402
 from edgec import _core, targets  # noqa: E402
 from edgec.emit import artifact  # noqa: E402
 from edgec.emit.kernels import select  # noqa: E402
@@ -43,7 +45,7 @@ LAYERS = [
 
 
 def layers() -> Iterator[Program]:
-    """One program a layer, and dense, addition, pooling, table and softmax beside them."""
+    """One program a layer, and dense, addition and whole-map pooling beside them."""
     for i, (name, shape, out, kernel, stride) in enumerate(LAYERS):
         _, h, w, c = shape
         what = f"{name} {kernel[0]}x{kernel[1]}/{stride} {h}x{w}x{c}" + (f" to {out}" if out else "")
@@ -59,10 +61,7 @@ def layers() -> Iterator[Program]:
     yield b.program(b.average_pool(b.inputs[0], (8, 8)))
     b = Builder("max pool 2x2 32x32x16", (1, 32, 32, 16), seed=3)
     yield b.program(b.max_pool(b.inputs[0], (2, 2)))
-    b = Builder("lookup 1024", (1, 1024), seed=4)
-    yield b.program(b.lookup(b.inputs[0]))
-    b = Builder("softmax 12", (1, 12), seed=5)
-    yield b.program(b.softmax(b.inputs[0]))
+    yield from byte_kernels.all_cases()
 
 
 def encode(program: Program) -> bytes:
@@ -85,7 +84,12 @@ def measure(program: Program, tier: str, runs: int = 1500) -> dict[str, object]:
     runs = max(20, min(runs, int(2e8 / max(1, engine.macs))))
     steps = [(name, seconds) for name, record, seconds in engine.profile(runs) if record >= 0]
     seconds = sum(s for _, s in steps)
-    return {"case": program.name, "kernel": ", ".join(name for name, _ in steps), "us": seconds * 1e6, "macs": engine.macs, "gmacs": engine.macs / max(seconds, 1e-9) / 1e9}
+    moved = sum(engine.input_bytes) + sum(engine.output_bytes)
+    row = {"case": program.name, "kernel": ", ".join(name for name, _ in steps), "us": seconds * 1e6, "macs": engine.macs, "bytes": moved}
+    if engine.macs:
+        return row | {"gmacs": engine.macs / max(seconds, 1e-9) / 1e9}
+    rate = moved / max(seconds, 1e-9)
+    return row | {"gbytes": rate / 1e9, "share": rate / _core.copied_bytes_per_second(max(1, moved // 2))}
 
 
 def main() -> None:
@@ -93,19 +97,23 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--tier", default="")
     parser.add_argument("--cases", action="store_true")
+    parser.add_argument("--only", default="", help="cases whose name begins with one of these")
     options = parser.parse_args()
     programs = (p for operator in OPERATORS.values() for p in operator.cases()) if options.cases else layers()
+    programs = [p for p in programs if p.name.startswith(tuple(options.only.split(",")))]
     peak = _core.peak_macs_per_second(options.tier) / 1e9
     rows = [measure(program, options.tier) for program in programs]
     peak = max(peak, _core.peak_macs_per_second(options.tier) / 1e9)
     for row in rows:
-        row["share"] = row["gmacs"] / peak if peak and row["macs"] else None
+        if row["macs"]:
+            row["share"] = row["gmacs"] / peak if peak else None
     if options.json:
         print(json.dumps({"tier": options.tier or _core.tiers()[-1], "peak_gmacs": peak, "kernels": rows}, indent=1))
         return
     print(f"ceiling {peak:.1f} GMAC/s")
     for row in rows:
-        rate = f"{row['gmacs']:7.1f} GMAC/s {100 * row['share']:5.1f} %" if row["share"] else " " * 22
+        rate = f"{row['gmacs']:7.1f} GMAC/s" if row["macs"] else f"{row['gbytes']:7.2f} GB/s  "
+        rate += f" {100 * row['share']:5.1f} %" if row["share"] else " " * 8
         print(f"{row['case']:44} {row['us']:8.2f} µs {rate}   {row['kernel']}")
 
 

@@ -191,6 +191,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("peak_macs_per_second", &edgec::peak_macs_per_second, py::arg("tier") = "",
         "Multiply-accumulates a second of the tier's dot product instruction on this core, measured now: the ceiling of its kernels.");
 
+  m.def("copied_bytes_per_second", &edgec::copied_bytes_per_second, py::arg("bytes"),
+        "Bytes read and written a second where so many are copied, measured now: the ceiling of what moves bytes.");
+
   m.def("thread_costs", [](int threads) {
           const edgec::ThreadCosts costs = edgec::thread_costs(threads);
           return py::make_tuple(costs.start, costs.asleep, costs.awake);

@@ -27,6 +27,24 @@ double peak_macs_per_second(const std::string &tier) {
   return 12.0 * iterations * kernels->lanes * kernels->group / best;
 }
 
+double copied_bytes_per_second(size_t bytes) {
+  constexpr size_t page = arena_alignment;
+  std::vector<uint8_t> memory(2 * (bytes + 2 * page), 1);
+  auto *const from = memory.data() + (page - reinterpret_cast<uintptr_t>(memory.data()) % page);
+  auto *const to = from + (bytes + page - 1) / page * page;
+  const int times = static_cast<int>(std::max<size_t>(8, (size_t(1) << 16) / bytes));
+  double best = 1.0;
+  for (int i = 0; i < 40; i++) {
+    const double start = now();
+    for (int n = 0; n < times; n++) {
+      std::memcpy(to, from, bytes);
+      __asm__ volatile("" : : "r"(to) : "memory");  // every copy is made
+    }
+    best = std::min(best, (now() - start) / times);
+  }
+  return 2.0 * static_cast<double>(bytes) / best;
+}
+
 Context::Context(const Plan &plan, size_t ports, int background) : bases(1 + ports, nullptr), memory_(nullptr, &std::free) {
   const size_t bytes = (plan.arena_bytes + 2 * arena_slack + arena_alignment - 1) / arena_alignment * arena_alignment;
   memory_.reset(static_cast<uint8_t *>(std::aligned_alloc(arena_alignment, bytes)));

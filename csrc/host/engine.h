@@ -54,6 +54,9 @@ constexpr int samples_at_once = 8;
 // Multiply-accumulates a second of a tier's dot product instruction on this core, best of some runs; 0 for "ref".
 double peak_macs_per_second(const std::string &tier);
 
+// Bytes read and written a second by memcpy of so many bytes, again and again from one place to another, best of some runs.
+double copied_bytes_per_second(size_t bytes);
+
 class Engine {
  public:
   // threads: the most that one run uses; the caller is one of them.
