@@ -15,32 +15,31 @@
 namespace {
 
 constexpr int plain_lanes = Simd::lanes;
-using PlainBytes = int8_t __attribute__((vector_size(plain_lanes)));
 using PlainWords = int32_t __attribute__((vector_size(4 * plain_lanes)));
 
-EDGEC_PLAIN PlainWords plain_load(const int8_t *p) {
-  PlainBytes bytes;
-  __builtin_memcpy(&bytes, p, sizeof bytes);
-  return __builtin_convertvector(bytes, PlainWords);
-}
-EDGEC_PLAIN void plain_store(int8_t *p, PlainWords words) {
-  const PlainBytes bytes = __builtin_convertvector(words, PlainBytes);
-  __builtin_memcpy(p, &bytes, sizeof bytes);
-}
+EDGEC_PLAIN PlainWords plain_load(const int8_t *p) { return reinterpret_cast<PlainWords>(Simd::widen8(p)); }
+EDGEC_PLAIN void plain_store(int8_t *p, PlainWords words) { Simd::narrow8(p, reinterpret_cast<Simd::V>(words)); }
+// The first `count` < plain_lanes.
+EDGEC_PLAIN PlainWords plain_load(const int8_t *p, int32_t count) { return reinterpret_cast<PlainWords>(Simd::widen8_head(p, count)); }
+EDGEC_PLAIN void plain_store(int8_t *p, PlainWords words, int32_t count) { Simd::narrow8_head(p, reinterpret_cast<Simd::V>(words), count); }
 EDGEC_PLAIN PlainWords plain_clamp(PlainWords v, int32_t low, int32_t high) {
   v = v < low ? low - (v ^ v) : v;
   return v > high ? high - (v ^ v) : v;
 }
 EDGEC_PLAIN int32_t plain_clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 
-// piece(i) for vectors of elements, then rest(i, count) for those that fill none.
+// piece(i) for vectors of a row's elements, of which the last two may overlap; rest(count) for a row that fills none.
 template <typename F, typename G> EDGEC_PLAIN void plain_pieces(int32_t size, const F &piece, const G &rest) {
+  if (size < plain_lanes) {
+    rest(size);
+    return;
+  }
   int32_t i = 0;
   for (; i + plain_lanes <= size; i += plain_lanes) {
     piece(i);
   }
   if (i < size) {
-    rest(i, size - i);
+    piece(size - plain_lanes);
   }
 }
 
@@ -72,19 +71,15 @@ EDGEC_PLAIN PlainWords plain_requantize(PlainWords acc, const PlainScale &s) {
 // One row of a product. Both strides are 0 or 1 in nearly every network.
 template <bool a_moves, bool b_moves>
 EDGEC_PLAIN void plain_mul_row(const int8_t *a, const int8_t *b, int8_t *y, int32_t size, const edgec_mul_params &p, const PlainScale &s) {
-  const auto product = [&](const int8_t *x, const int8_t *w) __attribute__((always_inline)) {
-    const PlainWords none = {};
-    const PlainWords left = a_moves ? plain_load(x) : none + a[0], right = b_moves ? plain_load(w) : none + b[0];
+  const auto product = [&](PlainWords left, PlainWords right) __attribute__((always_inline)) {
     return plain_requantize((left - p.zero_point_a) * (right - p.zero_point_b), s);
   };
-  plain_pieces(size, [&](int32_t i) __attribute__((always_inline)) { plain_store(y + i, product(a + i, b + i)); },
-               [&](int32_t i, int32_t count) {
-                 int8_t left[plain_lanes] = {0}, right[plain_lanes] = {0}, result[plain_lanes];
-                 __builtin_memcpy(left, a_moves ? a + i : a, static_cast<unsigned long>(a_moves ? count : 1));
-                 __builtin_memcpy(right, b_moves ? b + i : b, static_cast<unsigned long>(b_moves ? count : 1));
-                 plain_store(result, product(left, right));
-                 __builtin_memcpy(y + i, result, static_cast<unsigned long>(count));
-               });
+  const PlainWords none = {}, first_a = none + a[0], first_b = none + b[0];
+  plain_pieces(size, [&](int32_t i) __attribute__((always_inline)) {
+    plain_store(y + i, product(a_moves ? plain_load(a + i) : first_a, b_moves ? plain_load(b + i) : first_b));
+  }, [&](int32_t count) __attribute__((always_inline)) {
+    plain_store(y, product(a_moves ? plain_load(a, count) : first_a, b_moves ? plain_load(b, count) : first_b), count);
+  });
 }
 
 EDGEC_PLAIN void plain_mul(const void *params, uint8_t *const *operands) {
@@ -163,14 +158,11 @@ EDGEC_PLAIN void plain_resize(const void *params, uint8_t *const *operands) {
             continue;
           }
           const int8_t *const a = top + column[n] * p.channels + c, *const b = bottom + column[n] * p.channels + c;
-          plain_pieces(count, [&](int32_t e) __attribute__((always_inline)) {
-            held[n][e / plain_lanes] = plain_load(a + e) * (2048 - v) + plain_load(b + e) * v;
-          }, [&](int32_t e, int32_t rest) __attribute__((always_inline)) {
-            int8_t above[plain_lanes] = {0}, below[plain_lanes] = {0};
-            __builtin_memcpy(above, a + e, static_cast<unsigned long>(rest));
-            __builtin_memcpy(below, b + e, static_cast<unsigned long>(rest));
-            held[n][e / plain_lanes] = plain_load(above) * (2048 - v) + plain_load(below) * v;
-          });
+          for (int32_t e = 0; e < count; e += plain_lanes) {
+            const bool whole = count - e >= plain_lanes;
+            const PlainWords above = whole ? plain_load(a + e) : plain_load(a + e, count - e), below = whole ? plain_load(b + e) : plain_load(b + e, count - e);
+            held[n][e / plain_lanes] = above * (2048 - v) + below * v;
+          }
           from[n] = column[n];
         }
         first = c;
@@ -179,9 +171,7 @@ EDGEC_PLAIN void plain_resize(const void *params, uint8_t *const *operands) {
           if (count - e >= plain_lanes || (p.channels <= chunk && end - (to + e) >= plain_lanes)) {
             plain_store(to + e, sum);  // perhaps into the next pixel, which is yet to come
           } else {
-            int8_t result[plain_lanes];
-            plain_store(result, sum);
-            __builtin_memcpy(to + e, result, static_cast<unsigned long>(count - e));
+            plain_store(to + e, sum, count - e);
           }
         }
       }

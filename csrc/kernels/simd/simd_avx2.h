@@ -83,6 +83,53 @@ struct Simd {
   EDGEC_INLINE static V low16(V a, V b) { return _mm256_unpacklo_epi16(a, b); }
   EDGEC_INLINE static V high16(V a, V b) { return _mm256_unpackhi_epi16(a, b); }
   EDGEC_INLINE static V permute32(V index, V a) { return _mm256_permutevar8x32_epi32(a, index); }
+
+  // int8 to lanes and back; going back, lanes hold int8 values. _head: of count < lanes bytes, and no byte more.
+  EDGEC_INLINE static V widen8(const void *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i *>(p))); }
+  EDGEC_INLINE static void narrow8(void *p, V a) { _mm_storel_epi64(static_cast<__m128i *>(p), narrowed(a)); }
+  EDGEC_INLINE static V widen8_head(const void *p, int32_t count) {
+    const uint8_t *const from = static_cast<const uint8_t *>(p);
+    uint64_t bytes = 0;
+    int32_t at = 0;
+    if (count & 4) {
+      uint32_t dword;
+      __builtin_memcpy(&dword, from, 4);
+      bytes = dword;
+      at = 4;
+    }
+    if (count & 2) {
+      uint16_t word;
+      __builtin_memcpy(&word, from + at, 2);
+      bytes |= static_cast<uint64_t>(word) << (8 * at);
+      at += 2;
+    }
+    if (count & 1) {
+      bytes |= static_cast<uint64_t>(from[at]) << (8 * at);
+    }
+    return _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
+  }
+  EDGEC_INLINE static void narrow8_head(void *p, V a, int32_t count) {
+    uint8_t *to = static_cast<uint8_t *>(p);
+    uint64_t bytes = static_cast<uint64_t>(_mm_cvtsi128_si64(narrowed(a)));
+    if (count & 4) {
+      __builtin_memcpy(to, &bytes, 4);
+      bytes >>= 32;
+      to += 4;
+    }
+    if (count & 2) {
+      __builtin_memcpy(to, &bytes, 2);
+      bytes >>= 16;
+      to += 2;
+    }
+    if (count & 1) {
+      *to = static_cast<uint8_t>(bytes);
+    }
+  }
+  EDGEC_INLINE static __m128i narrowed(V a) {
+    const __m128i words = _mm_packs_epi32(piece<0>(a), piece<1>(a));
+    return _mm_packs_epi16(words, words);
+  }
+  EDGEC_INLINE static V gather32(const int32_t *table, V index) { return _mm256_i32gather_epi32(table, index, 4); }
   template <int I> EDGEC_INLINE static __m128i piece(V a) { return _mm256_extracti128_si256(a, I); }
   EDGEC_INLINE static V join(__m128i a, __m128i b) { return _mm256_inserti128_si256(_mm256_castsi128_si256(a), b, 1); }
 };

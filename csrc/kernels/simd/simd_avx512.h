@@ -76,6 +76,15 @@ struct Simd {
   EDGEC_INLINE static V high16(V a, V b) { return _mm512_unpackhi_epi16(a, b); }
   EDGEC_INLINE static V permute32(V index, V a) { return _mm512_permutexvar_epi32(index, a); }
 
+  // int8 to lanes and back; going back, lanes hold int8 values. _head: of count < lanes bytes, and no byte more.
+  EDGEC_INLINE static V widen8(const void *p) { return _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i *>(p))); }
+  EDGEC_INLINE static void narrow8(void *p, V a) { _mm_storeu_si128(static_cast<__m128i *>(p), _mm512_cvtepi32_epi8(a)); }
+  EDGEC_INLINE static V widen8_head(const void *p, int32_t count) {
+    return _mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(_cvtu32_mask16((1u << count) - 1), p));
+  }
+  EDGEC_INLINE static void narrow8_head(void *p, V a, int32_t count) { _mm512_mask_cvtepi32_storeu_epi8(p, _cvtu32_mask16((1u << count) - 1), a); }
+  EDGEC_INLINE static V gather32(const int32_t *table, V index) { return _mm512_i32gather_epi32(index, table, 4); }
+
   // 16-byte pieces of a register.
   template <int I> EDGEC_INLINE static __m128i piece(V a) { return _mm512_extracti32x4_epi32(a, I); }
   EDGEC_INLINE static V join(__m128i a, __m128i b, __m128i c, __m128i d) {

@@ -103,6 +103,41 @@ struct Simd {
   EDGEC_INLINE static V high16(V a, V c) { return v(vzip2q_s16(h(a), h(c))); }
   EDGEC_INLINE static V low64(V a, V c) { return v(vzip1q_s64(d(a), d(c))); }
   EDGEC_INLINE static V high64(V a, V c) { return v(vzip2q_s64(d(a), d(c))); }
+  // int8 to lanes and back; going back, lanes hold int8 values. _head: of count < lanes bytes, and no byte more.
+  EDGEC_INLINE static V widen8(const void *p) {
+    uint32_t dword;
+    __builtin_memcpy(&dword, p, 4);
+    return widened(dword);
+  }
+  EDGEC_INLINE static void narrow8(void *p, V a) {
+    const uint32_t dword = narrowed(a);
+    __builtin_memcpy(p, &dword, 4);
+  }
+  EDGEC_INLINE static V widen8_head(const void *p, int32_t count) {
+    const uint8_t *const from = static_cast<const uint8_t *>(p);
+    uint32_t dword = 0;
+    for (int32_t i = 0; i < count; i++) {
+      dword |= static_cast<uint32_t>(from[i]) << (8 * i);
+    }
+    return widened(dword);
+  }
+  EDGEC_INLINE static void narrow8_head(void *p, V a, int32_t count) {
+    uint32_t dword = narrowed(a);
+    for (int32_t i = 0; i < count; i++, dword >>= 8) {
+      static_cast<uint8_t *>(p)[i] = static_cast<uint8_t>(dword);
+    }
+  }
+  EDGEC_INLINE static V widened(uint32_t dword) { return vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(dword))))); }
+  EDGEC_INLINE static uint32_t narrowed(V a) {
+    const int16x4_t words = vmovn_s32(a);
+    return vget_lane_u32(vreinterpret_u32_s8(vmovn_s16(vcombine_s16(words, words))), 0);
+  }
+  EDGEC_INLINE static V gather32(const int32_t *table, V index) {
+    V found = vdupq_n_s32(table[vgetq_lane_s32(index, 0)]);
+    found = vsetq_lane_s32(table[vgetq_lane_s32(index, 1)], found, 1);
+    found = vsetq_lane_s32(table[vgetq_lane_s32(index, 2)], found, 2);
+    return vsetq_lane_s32(table[vgetq_lane_s32(index, 3)], found, 3);
+  }
   EDGEC_INLINE static V permute32(V, V a) { return a; }  // a register is one chunk: results come in order
 };
 
