@@ -1,6 +1,7 @@
 // add, lookup and changes of element, AVX2 with int16 activations.
 #include "kernels/simd/simd_avx2.h"
 #include "kernels/simd/epilogue_s16.h"
+#include "kernels/elementwise/lookup_avx2.h"
 
 extern "C" {
 
@@ -20,17 +21,20 @@ void edgec_add__avx2(const void *params, uint8_t *const *operands) {
 
 void edgec_lookup__avx2(const void *params, uint8_t *const *operands) {
   const edgec_host_lookup &p = *static_cast<const edgec_host_lookup *>(params);
+  const Ladder ladder(p);
+  const V low_byte = Simd::set16(0xff);  // padding elements hold anything
+  const int32_t out_element = p.kind == EDGEC_KIND_S16 ? 2 : 1;
   for (int32_t row = 0; row < p.rows; row++) {
     const uint8_t *const x = operands[0] + static_cast<intptr_t>(row) * p.in_row_bytes;
     uint8_t *const y = operands[1] + static_cast<intptr_t>(row) * p.out_row_bytes;
-    for (int32_t i = 0; i < p.row_elements; i++) {
-      int16_t q;
-      __builtin_memcpy(&q, x + 2 * i, 2);
-      const int16_t value = static_cast<int16_t>(p.table[static_cast<uint8_t>(q + 128)] - 128);  // the cast: padding elements hold anything
-      if (p.kind == EDGEC_KIND_S16) {
-        __builtin_memcpy(y + 2 * i, &value, 2);
-      } else {
-        y[i] = static_cast<uint8_t>(value);
+    for (int32_t at = 0; at < p.row_elements; at += 32) {
+      const int32_t count = p.row_elements - at;
+      const V first = _mm256_and_si256(Simd::load(x + 2 * at), low_byte);
+      const V second = count > 16 ? _mm256_and_si256(Simd::load(x + 2 * at + 32), low_byte) : first;
+      const V q = ladder(_mm256_packus_epi16(first, second));
+      store_elements(y + out_element * at, _mm256_srai_epi16(Simd::low8(q, q), 8), count, p.kind);
+      if (count > 16) {
+        store_elements(y + out_element * (at + 16), _mm256_srai_epi16(Simd::high8(q, q), 8), count - 16, p.kind);
       }
     }
   }

@@ -1,4 +1,4 @@
-// add, lookup and changes of element of the tiers whose element is a byte, over flat rows.
+// add and changes of element of the tiers whose element is a byte, over flat rows.
 #ifndef EDGEC_ELEMENTWISE_U8_H
 #define EDGEC_ELEMENTWISE_U8_H
 
@@ -19,18 +19,6 @@ EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
       } else {
         Simd::store_head(y + at, q, p.row_elements - at);
       }
-    }
-  }
-}
-
-EDGEC_INLINE void lookup_rows(const void *params, uint8_t *const *operands) {
-  const edgec_host_lookup &p = *static_cast<const edgec_host_lookup *>(params);
-  const uint8_t flip = p.kind == EDGEC_KIND_U8 ? 0 : 0x80;
-  for (int32_t row = 0; row < p.rows; row++) {
-    const uint8_t *const x = operands[0] + static_cast<intptr_t>(row) * p.in_row_bytes;
-    uint8_t *const y = operands[1] + static_cast<intptr_t>(row) * p.out_row_bytes;
-    for (int32_t i = 0; i < p.row_elements; i++) {
-      y[i] = static_cast<uint8_t>(p.table[x[i]] ^ flip);
     }
   }
 }
