@@ -7,6 +7,7 @@
 #include "kernels/conv_transpose/conv_transpose.h"
 #include "kernels/dense/dense.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/movement/movement.h"
 #include "kernels/pooling/pooling.h"
 #include "kernels/unary/unary.h"
 
@@ -173,6 +174,28 @@ void ask_elementwise(Node &node, const View &view, const edgec_host_tier &tier) 
   }
 }
 
+// Joining channels takes each input as its pixels lie, where its producer has a layout of its own and they are of that many
+// channels; else flat. shapes: of the inputs, of no size where the producer writes plain bytes.
+void set_concat(Node &node, const Record &r, const View (&shapes)[EDGEC_MAX_INPUTS], const edgec_host_tier &tier) {
+  const auto &p = r.as<edgec_concat_params>();
+  const int channels[] = {p.inner_a, p.inner_b};
+  node.kind = NodeKind::concat;
+  node.out_view = {p.outer, 1, p.inner_a + p.inner_b};
+  for (int k = 0; k < 2; k++) {
+    Request &request = node.request[k];
+    const View &shape = shapes[k];
+    const bool has_pixels = shape.c == channels[k] && (node.out_view.w == 1 || node.out_view.w == shape.w);
+    request.layout.view = has_pixels ? shape : View{p.outer, 1, channels[k]};
+    request.any_pitch = has_pixels;
+    if (has_pixels) {
+      request.layout.kind = tier.kind;
+      node.out_view = {shape.h, shape.w, node.out_view.c};
+    } else {
+      request.layout.pitch = channels[k];
+    }
+  }
+}
+
 }  // namespace
 
 int planned_pitch(int channels) {
@@ -223,6 +246,17 @@ std::vector<Node> make_nodes(const Model &model, const edgec_host_tier &tier) {
         node.q.add_low = p.clamp_min;
         node.q.add_high = p.clamp_max;
         ask_elementwise(node, first, tier);
+        break;
+      }
+      case op_concat: {
+        View inputs[EDGEC_MAX_INPUTS];
+        for (int k = 0; k < EDGEC_MAX_INPUTS; k++) {
+          const auto value = static_cast<size_t>(r.in_value[k]);
+          const int producer = model.values[value].producer;
+          const bool is_plain = producer < 0 || nodes[static_cast<size_t>(producer)].kind == NodeKind::reference;
+          inputs[k] = is_plain ? View{0, 0, 0} : shapes[value];
+        }
+        set_concat(node, r, inputs, tier);
         break;
       }
       case op_lookup:

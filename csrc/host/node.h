@@ -11,7 +11,7 @@
 
 namespace edgec {
 
-enum class NodeKind { reference, conv, depthwise, max_pool, add, lookup };
+enum class NodeKind { reference, conv, depthwise, max_pool, add, lookup, concat };
 
 struct Window {
   int in_c = 1, kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, dilation_h = 1, dilation_w = 1, pad_top = 0, pad_left = 0, groups = 1;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "host/cost_neon.h"
 #include "host/error.h"
@@ -33,32 +34,6 @@ struct Version {
   bool placed = false;  // operand is a port
   int first_step = -1, last_step = -1;
 };
-
-struct Copying {
-  int32_t rows;
-  edgec_host_tier const *tier;
-  Layout from, to;
-};
-
-// Pixel by pixel, or whole rows where both are contiguous.
-void run_copying(const void *params, uint8_t *const *operands) {
-  const auto &c = *static_cast<const Copying *>(params);
-  const View v = {c.rows, c.to.view.w, c.to.view.c};
-  const bool rows = c.from.split == 1 && c.to.split == 1 && c.from.pitch == c.to.pitch && c.from.pitch == v.c;
-  if (rows && c.from.is_flat() && c.to.is_flat()) {
-    c.tier->convert(operands[1], operands[0], static_cast<int32_t>(v.size()), c.from.kind, c.to.kind);
-    return;
-  }
-  for (int y = 0; y < v.h; y++) {
-    if (rows) {
-      c.tier->convert(operands[1] + c.to.offset(y, 0), operands[0] + c.from.offset(y, 0), v.w * v.c, c.from.kind, c.to.kind);
-      continue;
-    }
-    for (int x = 0; x < v.w; x++) {
-      c.tier->convert(operands[1] + c.to.offset(y, x), operands[0] + c.from.offset(y, x), v.c, c.from.kind, c.to.kind);
-    }
-  }
-}
 
 struct Filling {
   std::vector<Fill> fills;
@@ -289,7 +264,7 @@ class Planner {
     if (!(l.view == node.out_view) && !(l.is_flat() && l.view.size() == node.out_view.size())) {
       return false;
     }
-    if (node.kind == NodeKind::conv) {
+    if (node.kind == NodeKind::conv || node.kind == NodeKind::concat) {
       return true;
     }
     // Flat rows: the pitch of the input is the pitch of the output.
@@ -359,24 +334,38 @@ class Planner {
   }
 
   void emit_copy(int from, int to) {
-    Copying c{1, &tier_, versions_[static_cast<size_t>(from)].layout, versions_[static_cast<size_t>(to)].layout};
-    if (!(c.from.view == c.to.view)) {  // one of the two is flat: see it in the other's shape
-      if (c.from.is_flat()) {
-        c.from.view = c.to.view;
-        c.from.pitch = c.to.view.c;
-      } else {
-        c.to.view = c.from.view;
-        c.to.pitch = c.from.view.c;
-      }
+    Layout source = layout_of(from), target = layout_of(to);
+    if (source.is_flat()) {  // where their shapes differ, one of the two is flat: see it in the other's
+      source = seen(source, target.view);
+    } else {
+      target = seen(target, source.view);
     }
-    c.rows = c.to.view.h;
-    const bool in_rows = c.from.pitch == c.to.view.c && c.to.pitch == c.to.view.c && c.from.split == 1 && c.to.split == 1;
-    const double cycles = in_rows ? row_cycles(c.rows, c.to.view.w * c.to.view.c, 2.0) : c.rows * c.to.view.w * row_cycles(1, c.to.view.c, 2.0);
-    Step &step = add_step(&run_copying, plan_.keep(c), -1, "convert", cycles);
-    cut_rows(step, c, 1, {c.from.row_bytes(), c.to.row_bytes(), 0, 0});
-    use(0, from);
-    use(1, to);
-    repeat_step();
+    emit_pixels("convert", -1, from, source, to, target, 0);
+  }
+
+  // Pixels of `source` (version from) to the channels from `channel` on of those of `target` (version to): a step for each set of
+  // columns that lie evenly in both.
+  void emit_pixels(const std::string &name, int record, int from, const Layout &source, int to, const Layout &target, int channel) {
+    const int planes = std::lcm(source.split, target.split);
+    for (int k = 0; k < std::min(planes, target.view.w); k++) {
+      edgec_host_pixels p{};
+      p.rows = target.view.h;
+      p.pixels = (target.view.w - k + planes - 1) / planes;
+      p.channels = source.view.c;
+      p.from_row_bytes = source.row_bytes();
+      p.from_pixel_bytes = source.offset(0, k + planes) - source.offset(0, k);
+      p.to_row_bytes = target.row_bytes();
+      p.to_pixel_bytes = target.offset(0, k + planes) - target.offset(0, k);
+      p.from_kind = source.kind;
+      p.to_kind = target.kind;
+      const bool runs = planes == 1 && source.pitch == p.channels && target.pitch == p.channels;
+      const double cycles = runs ? row_cycles(p.rows, p.pixels * p.channels, 2.0) : row_cycles(p.rows * p.pixels, p.channels, 2.0);
+      Step &step = add_step(tier_.pixels, plan_.keep(p), record, name, cycles);
+      cut_rows(step, p, 1, {p.from_row_bytes, p.to_row_bytes, 0, 0});
+      use(0, from, source.offset(0, k));
+      use(1, to, target.offset(0, k) + channel * target.element());
+      repeat_step();
+    }
   }
 
   // After the primary version of a value is there, or for an input: the others.
@@ -415,7 +404,7 @@ class Planner {
     if (node.out_version < 0) {  // a form the node can write, for conversion into those asked for
       Version v;
       v.value = node.out_value;
-      if (node.kind == NodeKind::reference || node.kind == NodeKind::conv) {
+      if (node.kind == NodeKind::reference || node.kind == NodeKind::conv || node.kind == NodeKind::concat) {
         v.layout = plain(node.out_value).layout;
       } else {
         v.layout.view = node.out_view;
@@ -444,6 +433,7 @@ class Planner {
       case NodeKind::max_pool: emit_max_pool(node); break;
       case NodeKind::add: emit_add(node); break;
       case NodeKind::lookup: emit_lookup(node); break;
+      case NodeKind::concat: emit_concat(node); break;
     }
     write_versions(node.out_value, &node);
     if (tracing_) {
@@ -899,6 +889,16 @@ class Planner {
     use(0, node.in_version[0], in.offset(0, 0));
     use(1, node.out_version, out.offset(0, 0));
     repeat_step();
+  }
+
+  void emit_concat(const Node &node) {
+    const Layout out = as_seen(node, layout_of(node.out_version));
+    int channel = 0;
+    for (int k = 0; k < node.inputs; k++) {
+      const Layout in = seen(input_of(node, k), {out.view.h, out.view.w, node.request[k].layout.view.c});
+      emit_pixels(node.name, node.record, node.in_version[k], in, node.out_version, out, channel);
+      channel += in.view.c;
+    }
   }
 
   // --- the arena ---------------------------------------------------------------------------------------------------

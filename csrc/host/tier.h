@@ -84,6 +84,13 @@ struct edgec_host_lookup {
   uint8_t table[256];   // u8 form: table[q + 128] = y + 128
 };
 
+// The channels of pixels from one layout and kind to another; no byte beside them is touched.
+struct edgec_host_pixels {
+  int32_t rows, pixels, channels;
+  int32_t from_row_bytes, from_pixel_bytes, to_row_bytes, to_pixel_bytes;
+  int32_t from_kind, to_kind;
+};
+
 typedef void (*edgec_host_step)(const void *params, uint8_t *const *operands);
 
 struct edgec_host_tile {
@@ -104,8 +111,7 @@ struct edgec_host_tier {
   edgec_host_step (*depthwise_ring)(int32_t pixel_bytes, int32_t rows);
   edgec_host_step max_pool, add, lookup;       // operands: input(s), output
   void (*peak)(int32_t iterations);  // 12 dot products of registers an iteration and nothing else: the ceiling of every kernel
-  // count elements from one kind to another
-  void (*convert)(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
+  edgec_host_step pixels;            // edgec_host_pixels; operands: input, output
   // As depthwise, tap by tap: groups are single taps, columns is 1, weights are [period][groups][group * lanes] bytes. Runs every
   // depthwise convolution where it is `depthwise` too, else the windows of 9 taps that depthwise_pair does not take.
   edgec_host_step depthwise_taps = nullptr;
@@ -121,7 +127,7 @@ struct edgec_host_tier {
   void edgec_max_pool__##tier(const void *params, uint8_t *const *operands);              \
   void edgec_add__##tier(const void *params, uint8_t *const *operands);                   \
   void edgec_lookup__##tier(const void *params, uint8_t *const *operands);                \
-  void edgec_convert__##tier(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind);
+  void edgec_pixels__##tier(const void *params, uint8_t *const *operands);
 EDGEC_HOST_TIER_SYMBOLS(avx2)
 EDGEC_HOST_TIER_SYMBOLS(avxvnni)
 EDGEC_HOST_TIER_SYMBOLS(avx512vnni)

@@ -2,6 +2,56 @@
 #include "kernels/simd/simd_avx2.h"
 #include "kernels/simd/epilogue_s16.h"
 #include "kernels/elementwise/lookup_avx2.h"
+#include "kernels/elementwise/pixels.h"
+
+namespace {
+
+// The first N of 16 bytes, N a power of two.
+template <int N> EDGEC_INLINE __m128i load_first(const uint8_t *p) {
+  if constexpr (N == 16) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i *>(p));
+  } else {
+    typename PieceOf<N>::T piece;
+    __builtin_memcpy(&piece, p, N);
+    return _mm_cvtsi64_si128(static_cast<int64_t>(piece));
+  }
+}
+template <int N> EDGEC_INLINE void store_first(uint8_t *p, __m128i v) {
+  if constexpr (N == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(p), v);
+  } else {
+    const auto piece = static_cast<typename PieceOf<N>::T>(_mm_cvtsi128_si64(v));
+    __builtin_memcpy(p, &piece, N);
+  }
+}
+
+// N of at most 16, as FlippedBytes.
+template <int N> struct WidenedBytes {
+  static constexpr int from_bytes = 1, to_bytes = 2;
+  EDGEC_INLINE explicit WidenedBytes(int32_t) {}
+  EDGEC_INLINE void operator()(uint8_t *to, const uint8_t *from) const {
+    if constexpr (N == 16) {
+      Simd::store(to, _mm256_cvtepi8_epi16(load_first<N>(from)));
+    } else {
+      store_first<2 * N>(to, _mm_cvtepi8_epi16(load_first<N>(from)));
+    }
+  }
+};
+template <int N> struct NarrowedWords {
+  static constexpr int from_bytes = 2, to_bytes = 1;
+  EDGEC_INLINE explicit NarrowedWords(int32_t) {}
+  EDGEC_INLINE void operator()(uint8_t *to, const uint8_t *from) const {
+    if constexpr (N == 16) {
+      const V words = Simd::load(from);
+      store_first<N>(to, _mm_packs_epi16(Simd::piece<0>(words), Simd::piece<1>(words)));
+    } else {
+      const __m128i words = load_first<2 * N>(from);
+      store_first<N>(to, _mm_packs_epi16(words, words));
+    }
+  }
+};
+
+}  // namespace
 
 extern "C" {
 
@@ -40,26 +90,15 @@ void edgec_lookup__avx2(const void *params, uint8_t *const *operands) {
   }
 }
 
-// Between S8 and S16, or a copy; touches exactly count elements.
-void edgec_convert__avx2(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind) {
-  if (from_kind == to_kind) {
-    memcpy(to, from, static_cast<size_t>(count) * (to_kind == EDGEC_KIND_S16 ? 2u : 1u));
-    return;
-  }
-  int32_t at = 0;
-  if (to_kind == EDGEC_KIND_S16) {
-    for (; at + 16 <= count; at += 16) {
-      Simd::store(to + 2 * at, _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from + at))));
-    }
-    if (at < count) {
-      const V tail = Simd::load_head(from + at, count - at);
-      Simd::store_head(to + 2 * at, _mm256_cvtepi8_epi16(Simd::piece<0>(tail)), 2 * (count - at));
-    }
-    return;
-  }
-  for (; at < count; at += 16) {
-    const V q = count - at >= 16 ? Simd::load(from + 2 * at) : Simd::load_head(from + 2 * at, 2 * (count - at));
-    store_elements(to + at, q, count - at, EDGEC_KIND_S8);
+void edgec_pixels__avx2(const void *params, uint8_t *const *operands) {
+  edgec_host_pixels p = *static_cast<const edgec_host_pixels *>(params);
+  if (p.from_kind == p.to_kind) {
+    p.channels *= p.to_kind == EDGEC_KIND_S16 ? 2 : 1;
+    move_pixels<FlippedBytes, Simd::bytes>(p, operands, 0);
+  } else if (p.to_kind == EDGEC_KIND_S16) {
+    move_pixels<WidenedBytes, 16>(p, operands, 0);
+  } else {
+    move_pixels<NarrowedWords, 16>(p, operands, 0);
   }
 }
 }

@@ -2,6 +2,7 @@
 #include "kernels/simd/simd_avx2.h"
 #include "kernels/simd/epilogue_u8.h"
 #include "kernels/elementwise/elementwise_u8.h"
+#include "kernels/elementwise/pixels.h"
 #include "kernels/elementwise/lookup_avx2.h"
 
 extern "C" {
@@ -22,7 +23,5 @@ void edgec_lookup__avxvnni(const void *params, uint8_t *const *operands) {
     }
   }
 }
-void edgec_convert__avxvnni(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind) {
-  convert_bytes(to, from, count, from_kind, to_kind);
-}
+void edgec_pixels__avxvnni(const void *params, uint8_t *const *operands) { move_bytes(params, operands); }
 }

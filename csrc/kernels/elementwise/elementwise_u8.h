@@ -1,4 +1,4 @@
-// add and changes of element of the tiers whose element is a byte, over flat rows.
+// add of the tiers whose element is a byte, over flat rows.
 #ifndef EDGEC_ELEMENTWISE_U8_H
 #define EDGEC_ELEMENTWISE_U8_H
 
@@ -20,24 +20,6 @@ EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
         Simd::store_head(y + at, q, p.row_elements - at);
       }
     }
-  }
-}
-
-// Between S8 and U8, or a copy; touches exactly count bytes.
-EDGEC_INLINE void convert_bytes(uint8_t *to, const uint8_t *from, int32_t count, int32_t from_kind, int32_t to_kind) {
-  const V flip = Simd::set8(from_kind == to_kind ? 0 : Simd::flip);
-  int32_t at = 0;
-  for (; at + Simd::bytes <= count; at += Simd::bytes) {
-    Simd::store(to + at, Simd::bit_xor(Simd::load(from + at), flip));
-  }
-  if (at == count) {
-    return;
-  }
-  if (count >= Simd::bytes) {  // the last register overlaps the one before it
-    at = count - Simd::bytes;
-    Simd::store(to + at, Simd::bit_xor(Simd::load(from + at), flip));
-  } else {
-    Simd::store_head(to + at, Simd::bit_xor(Simd::load_head(from + at, count - at), flip), count - at);
   }
 }
 
