@@ -52,6 +52,7 @@ PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &reco
       case op_maximum: run = kernels->maximum; break;
       case op_add_wide: run = kernels->add_wide; break;
       case op_resize: run = kernels->resize; break;
+      case op_softmax: run = kernels->softmax; break;
       default: break;
     }
   }

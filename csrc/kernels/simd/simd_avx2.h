@@ -61,8 +61,11 @@ struct Simd {
   EDGEC_INLINE static V add32(V a, V b) { return _mm256_add_epi32(a, b); }
   EDGEC_INLINE static V add64(V a, V b) { return _mm256_add_epi64(a, b); }
   EDGEC_INLINE static V mul_even(V a, V b) { return _mm256_mul_epi32(a, b); }
+  EDGEC_INLINE static V mul_even_unsigned(V a, V b) { return _mm256_mul_epu32(a, b); }
+  EDGEC_INLINE static V shift_right64(V a, uint32_t n) { return _mm256_srl_epi64(a, _mm_cvtsi32_si128(static_cast<int32_t>(n))); }
   EDGEC_INLINE static V odd_to_even(V a) { return _mm256_srli_epi64(a, 32); }
   EDGEC_INLINE static V high_halves(V even, V odd) { return _mm256_blend_epi32(odd, _mm256_srli_epi64(even, 32), 0x55); }
+  EDGEC_INLINE static V low_halves(V even, V odd) { return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa); }
   EDGEC_INLINE static V min32(V a, V b) { return _mm256_min_epi32(a, b); }
   EDGEC_INLINE static V max32(V a, V b) { return _mm256_max_epi32(a, b); }
   EDGEC_INLINE static V shift_left32(V a, int32_t n) { return _mm256_sll_epi32(a, _mm_cvtsi32_si128(n)); }

@@ -54,9 +54,12 @@ struct Simd {
   EDGEC_INLINE static V add32(V a, V b) { return _mm512_add_epi32(a, b); }
   EDGEC_INLINE static V add64(V a, V b) { return _mm512_add_epi64(a, b); }
   EDGEC_INLINE static V mul_even(V a, V b) { return _mm512_mul_epi32(a, b); }
+  EDGEC_INLINE static V mul_even_unsigned(V a, V b) { return _mm512_mul_epu32(a, b); }
+  EDGEC_INLINE static V shift_right64(V a, uint32_t n) { return _mm512_srl_epi64(a, _mm_cvtsi32_si128(static_cast<int32_t>(n))); }
   EDGEC_INLINE static V odd_to_even(V a) { return _mm512_srli_epi64(a, 32); }
   // The high halves of the products of the even lanes and of the odd lanes, in order.
   EDGEC_INLINE static V high_halves(V even, V odd) { return _mm512_mask_shuffle_epi32(odd, 0x5555, even, _MM_PERM_DDBB); }
+  EDGEC_INLINE static V low_halves(V even, V odd) { return _mm512_mask_shuffle_epi32(even, 0xaaaa, odd, _MM_PERM_CCAA); }
   EDGEC_INLINE static V min32(V a, V b) { return _mm512_min_epi32(a, b); }
   EDGEC_INLINE static V max32(V a, V b) { return _mm512_max_epi32(a, b); }
   EDGEC_INLINE static V shift_left32(V a, int32_t n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }

@@ -94,6 +94,8 @@ struct Simd {
   EDGEC_INLINE static void add_pairs(V &acc, int16x8_t words) { __asm__("sadalp %0.4s, %1.8h" : "+w"(acc) : "w"(words)); }
 
   EDGEC_INLINE static V bit_xor(V a, V c) { return veorq_s32(a, c); }
+  EDGEC_INLINE static V min32(V a, V c) { return vminq_s32(a, c); }
+  EDGEC_INLINE static V max32(V a, V c) { return vmaxq_s32(a, c); }
   EDGEC_INLINE static V min8(V a, V c) { return v(vminq_s8(b(a), b(c))); }
   EDGEC_INLINE static V max8(V a, V c) { return v(vmaxq_s8(b(a), b(c))); }
   EDGEC_INLINE static V max_stored(V a, V c) { return max8(a, c); }
