@@ -19,6 +19,7 @@ from edgec.ir import interp
 from edgec.ir.core import Op, Port, Program, Tensor
 from edgec.ops import OPERATORS
 from edgec.plan import make_plan
+from tests import wide_rows
 
 core = pytest.importorskip("edgec._core", reason="the host module is not built: cmake --preset dev && cmake --build --preset dev")
 
@@ -179,7 +180,8 @@ class GuardedBytes:
 def test_no_byte_outside_the_callers_buffers(tier, at_end):
     for program in (case("conv2d", "conv2d_1"), case("conv2d", "conv2d_3"), case("depthwise_conv2d", "depthwise_3"), case("dense", "dense_3"),
                     case("average_pool2d", "average_pool2d_2"), case("max_pool2d", "max_pool2d_1"), case("lookup", "lookup_1"),
-                    case("softmax", "softmax_0"), case("add", "add_1"), case("transpose", "transpose_1")):  # fmt: skip
+                    case("softmax", "softmax_0"), case("add", "add_1"), case("transpose", "transpose_1"),
+                    *(p for p in wide_rows.wide_programs() if len(p.outputs) == 1)):  # fmt: skip
         engine = core.Engine(encode(program), tier)
         guarded = [GuardedBytes(n, at_end) for n in (*engine.input_bytes, *engine.output_bytes)]
         rng = np.random.default_rng(7)

@@ -9,7 +9,7 @@ from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
 from edgec.ops.resize import axis_table
-from tests import programs
+from tests import programs, wide_rows
 from tests.test_host_engine import core, encode
 
 CASES = [program for operator in OPERATORS.values() for program in operator.cases()]
@@ -130,6 +130,13 @@ def test_one_value_in_many_layouts(tier):
     y = b.conv(b.inputs[0], 24)
     outputs = [b.conv(y, 3), b.depthwise(y, (3, 3), (2, 2)), b.max_pool(y, (2, 2)), b.dense(y, 11), b.softmax(y), b.lookup(y), b.depthwise(y), y]
     check(b.program(*outputs), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("program", wide_rows.wide_programs(), ids=lambda p: p.name)
+def test_wide_rows(program, tier):
+    for kind in ("random", "least", "most"):
+        check(program, tier, kind)
 
 
 @pytest.mark.parametrize("tier", core.tiers())

@@ -25,7 +25,7 @@ from edgec.emit.kernels import source_folder
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
-from tests import mutants, native, programs
+from tests import mutants, native, programs, wide_rows
 from tests.mutants import Change, Mutant
 from tests.test_host_engine import encode
 from tests.vectors.replay import opcodes, vectors
@@ -45,22 +45,68 @@ EPILOGUE = [
     ("shift", r"INT32_MAX >> q\.shift", "INT32_MAX >> (q.shift + 1)"),
     ("shift", r"(?<=add_offset\), )add_shift", "{0} + 1"),
 ]
-PLAIN = [
+VECTORS = [
     ("rounding", r"(?<=round = Simd::set64\()INT64_C\(0x80000000\)", "INT64_C(0x7fffffff)"),
-    ("rounding", r"\(1 << 21\)(?=\) >> 22)", "((1 << 21) - 1)"),
     ("zero_point", r"\bs\.zero_point\b", "{0} + 1"),
-    ("zero_point", r"\bp\.zero_point_a\b(?=\) \* \(right)", "{0} + 1"),
     ("clamp", r"(?<=s\.zero_point, )s\.low\b", "{0} + 1"),
     ("clamp", r"(?<=s\.low, )s\.high\b", "{0} - 1"),
-    ("clamp", r"(?<=high = )p\.clamp_max(?=;)", "{0} - 1"),
     ("shift", r"(?<=1 << )s\.shift\b", "{0} + 1"),
-    ("taps", r"(?<=b_moves \? )b \+ i(?= : b)", "b"),
-    ("taps", r"plain_load\(below\)", "plain_load(above)"),
+    ("taps", r"size - plain_lanes", "{0} - 1"),
+]
+PLAIN = [
+    ("rounding", r"\(1 << 21\)(?=\) >> 22)", "((1 << 21) - 1)"),
+    ("zero_point", r"\bp\.zero_point_a\b(?=\) \* \(right)", "{0} + 1"),
+    ("clamp", r"(?<=high = )p\.clamp_max(?=;)", "{0} - 1"),
+    ("rounding", r"1u << \(p\.shift - 1\)", "0u"),
+    ("zero_point", r"\bp\.zero_point_a\b(?=\) \* reinterpret)", "{0} + 1"),
+    ("zero_point", r"(?<=>> p\.shift\) \+ )p\.out_zero_point", "{0} + 1"),
+    ("clamp", r"(?<=p\.out_zero_point, )p\.clamp_min(?=, p\.clamp_max\);\n  \}\))", "{0} + 1"),
+    ("taps", r"(?<=b_moves \? plain_load\()b \+ i(?=\))", "b"),
+    ("taps", r"(?<=plain_load\()b \+ e(?=, count)", "a + e"),
+    ("taps", r"(?<=plain_store\(to \+ e, sum, )count - e", "{0} - 1"),
+]
+ARGMAX = [
+    ("taps", r"(?<=better \? none \+ )d\b", "(d + 1)"),
+    ("taps", r"(?<=found = )depth - 1", "{0} - 1"),
+    ("clamp", r"(?<=q \+ )p\.last", "0"),
+    ("clamp", r"-p\.least\b", "0"),
+]
+TABLE_POOL = [
+    ("padding", r"\biy >= 0", "iy > 0"),
+    ("padding", r"\bix < p\.in_w", "ix < p.in_w - 1"),
+    ("padding", r"INT32_MAX(?=;)", "INT32_MIN"),
+    ("rounding", r"found <= acc", "found < acc"),
+    ("zero_point", r"(?<=plain_gather\(table, q \+ )128", "127"),
+    ("zero_point", r"(?<=\+ )p\.base", "{0} + 1"),
+    ("clamp", r"acc & p\.odd_flips", "acc & 0"),
+    ("clamp", r"\bp\.clamp_max", "{0} - 1"),
+]
+SOFTMAX = [
+    ("rounding", r"\(1u << \(k - 1\)\)", "((1u << (k - 1)) - 1u)"),
+    ("rounding", r"UINT64_C\(1\) << \(row\.shift - 1\)", "(UINT64_C(1) << (row.shift - 1)) - (UINT64_C(1) << (row.shift - 9))"),
+    ("zero_point", r"(?<=plain_clamp\()zero_point(?= \+ static_cast)", "{0} + 1"),
+    ("zero_point", r"(?<=plain_clamp\(q \+ )zero_point", "{0} + 1"),
+    ("shift", r"\bbits - 16(?=\b)", "bits - 17"),
+    ("clamp", r"(?<=, -128, )127", "126"),
+    ("taps", r"(?<=x\[i\] > top \? )x\[i\]", "x[0]"),
+]
+PIXELS = [
+    ("taps", r"(?<=to_last = )last\b", "(last - 1)"),
+    ("taps", r"(?<=from_last = )last\b", "(last - 1)"),
+    ("taps", r"(?<=operands\[1\] \+ static_cast<intptr_t>\()row\b", "0 * row"),
 ]
 MOVEMENT = [
     ("taps", r"(?<=unpacklo_epi16\()c(?=, d\))", "a"),
     ("taps", r"(?<=x\[)k(?= \* stride \+ i\])", "r"),
     ("padding", r"(?<=memset\(y, )p\.value", "{0} + 1"),
+    ("padding", r"(?<=p\.before_3 = )p\.before_2", "p.after_2"),
+    ("taps", r"(?<=x \+= )picked\.part", "0"),
+    ("taps", r"(?<=operands\[0\] \+ )pixels\.offset", "0"),
+]
+PLANNER = [
+    ("padding", r"std::max\(origin, 0\)", "origin"),
+    ("padding", r"std::min\(c / in\.pitch, node\.out_view\.w - 1\)", "0"),
+    ("taps", r"(?<=channel \+= )in\.view\.c", "0"),
 ]
 WIDE = [
     ("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]"),
@@ -75,12 +121,22 @@ CHANGES = {
     "avx2": {
         "wide/wide_rows.h": WIDE,
         "plain/plain_rows.h": PLAIN,
+        "plain/plain_argmax.h": ARGMAX,
+        "plain/plain_softmax.h": SOFTMAX,
+        "plain/plain_table_pool.h": TABLE_POOL,
+        "plain/plain_vectors.h": VECTORS,
         "../host/movement.cpp": MOVEMENT,
+        "../host/planner.cpp": PLANNER,
         "simd/epilogue_s16.h": [*EPILOGUE, ("rounding", r"Simd::set32\(q\.add_offset\)", "Simd::set32(q.add_offset + 1)")],
         "simd/simd_avx2.h": [("rounding", r"\b16384\b", "16383")],
         "conv/conv_tile.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/conv_avx2.cpp": [("taps", r"\bd\.column_offset\[k\](?=\),)", "d.column_offset[0]")],
-        "elementwise/elementwise_avx2.cpp": [("zero_point", r"q \+ 128\b", "q + 127"), ("zero_point", r"(?<=- )128(?=\);)", "127")],
+        "elementwise/lookup_avx2.h": [
+            ("taps", r"(?<=128 \* half \+ 16 \* )i\b", "0"), ("taps", r"Simd::set8\(16\)", "Simd::set8(15)"),
+            ("zero_point", r"(?<=Simd::bit_xor\(q, Simd::set8\()0x80", "0x81"), ("zero_point", r"(?<=EDGEC_KIND_U8 \? 0 : )0x80", "0x81"),
+        ],
+        "elementwise/elementwise_avx2.cpp": [("zero_point", r"(?<=low_byte = Simd::set16\()0xff", "0x7f")],
+        "elementwise/pixels.h": PIXELS,
         "pooling/pooling_avx2.cpp": [
             ("clamp", r"\bp\.low\b", "{0} + 1"), ("clamp", r"\bp\.high\b", "{0} - 1"),
             ("taps", r"p\.tap_offset\[t\]", "p.tap_offset[0]"),
@@ -89,6 +145,10 @@ CHANGES = {
     "avx512vnni": {
         "wide/wide_rows.h": WIDE,
         "plain/plain_rows.h": PLAIN,
+        "plain/plain_argmax.h": ARGMAX,
+        "plain/plain_softmax.h": SOFTMAX,
+        "plain/plain_table_pool.h": TABLE_POOL,
+        "plain/plain_vectors.h": VECTORS,
         "simd/epilogue_u8.h": [
             *EPILOGUE,
             ("zero_point", r"(?<=EDGEC_KIND_U8 \? )0x80", "0x81"),
@@ -100,6 +160,11 @@ CHANGES = {
         "conv/conv_pairs.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/depthwise_u8.h": [("taps", r"\bd\.column_offset\[k\]", "d.column_offset[0]")],
         "elementwise/elementwise_u8.h": [("zero_point", r"(?<=flip = Simd::set8\()Simd::flip", "0x81")],
+        "elementwise/lookup_avx512.h": [
+            ("taps", r"(?<=_mm512_srli_epi16\(index, )9", "8"), ("taps", r"(?<=eight = Simd::set16\()8", "7"), ("taps", r"\b0xca\b", "0xac"),
+            ("zero_point", r"(?<=upper_even = Simd::set16\()0x80", "0x40"), ("zero_point", r"(?<=EDGEC_KIND_U8 \? 0 : )0x80", "0x81"),
+        ],
+        "elementwise/pixels.h": [*PIXELS, ("zero_point", r"(?<=EDGEC_KIND_U8\) \? )0x80", "0x81")],
         "conv/depthwise_ring.h": [
             ("taps", r"(?<=input \+ )rows\[1\]", "rows[0]"),
             ("taps", r"(?<=middle = )d\.column_offset\[1\]", "{0} + 1"),
@@ -199,7 +264,7 @@ def examples() -> tuple[tuple[bytes, np.ndarray, np.ndarray], ...]:
     for opcode in opcodes():
         for v in vectors(opcode):
             found.append((encode(v.program), np.concatenate([v.inputs[p.tensor].reshape(-1) for p in v.program.inputs]), v.expected))
-    for case in [c for o in OPERATORS.values() for c in o.cases()] + chains():
+    for case in [c for o in OPERATORS.values() for c in o.cases()] + chains() + wide_rows.wide_programs():
         rng = np.random.default_rng(9)
         values = {p.tensor: rng.integers(-128, 128, case.tensors[p.tensor].nbytes).astype(np.int8) for p in case.inputs}
         wanted = interp.run(case, values)

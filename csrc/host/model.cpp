@@ -206,10 +206,8 @@ uint64_t macs_of(const Record &r) {
 std::string name_of(const Record &r) {
   static const char *const names[] = {"?", "conv2d", "depthwise_conv2d", "dense", "add", "add_wide", "average_pool2d",
                                       "max_pool2d", "lookup", "softmax", "transpose", "strided_copy", "concat", "pad", "gather",
-                                      "constant", "mul", "minimum", "maximum", "resize", "conv_transpose2d"};
-  if (r.opcode == op_conv2d_add) {
-    return "conv2d_add";
-  }
+                                      "constant", "mul", "minimum", "maximum", "resize", "conv_transpose2d", "argmax", "table_pool2d", "div",
+                                      "conv2d_add"};
   const size_t known = sizeof names / sizeof *names;
   return r.opcode > 0 && static_cast<size_t>(r.opcode) < known ? names[r.opcode] : "opcode " + std::to_string(r.opcode);
 }

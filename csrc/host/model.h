@@ -18,8 +18,8 @@ enum Opcode : int {
   op_conv2d = 1, op_depthwise_conv2d = 2, op_dense = 3, op_add = 4, op_add_wide = 5, op_average_pool2d = 6,
   op_max_pool2d = 7, op_lookup = 8, op_softmax = 9, op_transpose = 10, op_strided_copy = 11, op_concat = 12,
   op_pad = 13, op_gather = 14, op_constant = 15, op_mul = 16, op_minimum = 17, op_maximum = 18, op_resize = 19,
-  op_conv_transpose2d = 20, op_conv2d_add = 24, op_conv2d_s16 = 28, op_average_pool2d_s16 = 29, op_add_s16 = 30,
-  op_rescale_s16 = 31,
+  op_conv_transpose2d = 20, op_argmax = 21, op_table_pool2d = 22, op_div = 23, op_conv2d_add = 24, op_conv2d_s16 = 28,
+  op_average_pool2d_s16 = 29, op_add_s16 = 30, op_rescale_s16 = 31,
 };
 
 struct Place {

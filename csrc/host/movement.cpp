@@ -163,13 +163,73 @@ void run_steps(const void *params, uint8_t *const *operands) {
   });
 }
 
-PlainStep step_of(Plan &plan, const Moves &m, double bytes) {
-  const Moves *const kept = plan.keep(m);
+// Rows of pixels, as the tier moves them between layouts.
+struct Pixels {
+  edgec_host_pixels p;
+  int32_t offset;
+  edgec_host_step run;
+};
+
+void run_pixels(const void *params, uint8_t *const *operands) {
+  const Pixels &pixels = *static_cast<const Pixels *>(params);
+  uint8_t *const moved[] = {operands[0] + pixels.offset, operands[2]};
+  pixels.run(&pixels.p, moved);
+}
+
+PlainStep step_of(Plan &plan, const edgec_host_tier &tier, const Moves &m, double bytes) {
   const double pieces = m.axes >= 1 ? bytes / m.size[m.axes - 1] : 1.0;
+  if ((m.axes == 2 || m.axes == 3) && m.stride[m.axes - 1] == 1) {
+    const int32_t rows = m.axes == 3 ? m.size[0] : 1, pixels = m.size[m.axes - 2], channels = m.size[m.axes - 1];
+    edgec_host_pixels p = {rows, pixels, channels, m.axes == 3 ? m.stride[0] : 0, m.stride[m.axes - 2], pixels * channels, channels, EDGEC_KIND_S8, EDGEC_KIND_S8};
+    return {&run_pixels, plan.keep(Pixels{p, m.offset, tier.pixels}), 30.0 + 2.0 * pieces + bytes / 16};
+  }
+  const Moves *const kept = plan.keep(m);
   if (m.axes < 1 || m.stride[m.axes - 1] == 1) {
     return {&run_copies, kept, 30.0 + 4.0 * pieces + bytes / 16};
   }
   return {m.axes >= 2 && m.stride[m.axes - 2] == 1 ? &run_transposes : &run_steps, kept, 30.0 + bytes};
+}
+
+// Runs of bytes from a table of offsets, again for each of `outer` parts of the input.
+struct Picked {
+  std::vector<int32_t> offset;
+  int32_t outer;
+  size_t run, part;
+};
+
+template <size_t N> void pick_runs(const Picked &picked, const uint8_t *x, uint8_t *y, size_t run) {
+  for (int32_t i = 0; i < picked.outer; i++, x += picked.part) {
+    for (const int32_t offset : picked.offset) {
+      std::memcpy(y, x + offset, N != 0 ? N : run);
+      y += N != 0 ? N : run;
+    }
+  }
+}
+
+void run_picked(const void *params, uint8_t *const *operands) {
+  const Picked &picked = *static_cast<const Picked *>(params);
+  switch (picked.run) {
+    case 1: pick_runs<1>(picked, operands[0], operands[2], 1); return;
+    case 2: pick_runs<2>(picked, operands[0], operands[2], 2); return;
+    case 4: pick_runs<4>(picked, operands[0], operands[2], 4); return;
+    case 8: pick_runs<8>(picked, operands[0], operands[2], 8); return;
+    case 12: pick_runs<12>(picked, operands[0], operands[2], 12); return;
+    case 16: pick_runs<16>(picked, operands[0], operands[2], 16); return;
+    case 32: pick_runs<32>(picked, operands[0], operands[2], 32); return;
+    case 64: pick_runs<64>(picked, operands[0], operands[2], 64); return;
+    default: pick_runs<0>(picked, operands[0], operands[2], picked.run); return;
+  }
+}
+
+// An index outside the axis reads the first row, as the reference kernel does.
+PlainStep gather_step(Plan &plan, const Record &record) {
+  const auto &p = record.as<edgec_gather_params>();
+  Picked picked = {{}, p.outer, static_cast<size_t>(p.inner), static_cast<size_t>(p.size) * static_cast<size_t>(p.inner)};
+  for (int32_t k = 0; k < p.count; k++) {
+    const int32_t index = record.words(0)[k];
+    picked.offset.push_back((index >= 0 && index < p.size ? index : 0) * p.inner);
+  }
+  return {&run_picked, plan.keep(std::move(picked)), 30.0 + 2.0 * p.outer * p.count + record.output.bytes / 16.0};
 }
 
 // Padding with one value: rows of the two inner axes that have any, and constant bytes between them.
@@ -210,9 +270,27 @@ void run_padding(const void *params, uint8_t *const *operands) {
   constant(static_cast<size_t>(p.after_0) * cube);
 }
 
+// An axis without padding joins the one outside it.
+edgec_pad_params with_long_rows(edgec_pad_params p) {
+  for (int i = 0; i < 3 && p.before_3 == 0 && p.after_3 == 0; i++) {
+    p.before_3 = p.before_2 * p.size_3;
+    p.after_3 = p.after_2 * p.size_3;
+    p.size_3 *= p.size_2;
+    p.size_2 = p.size_1;
+    p.before_2 = p.before_1;
+    p.after_2 = p.after_1;
+    p.size_1 = p.size_0;
+    p.before_1 = p.before_0;
+    p.after_1 = p.after_0;
+    p.size_0 = 1;
+    p.before_0 = p.after_0 = 0;
+  }
+  return p;
+}
+
 }  // namespace
 
-PlainStep movement_step(Plan &plan, const Record &record) {
+PlainStep movement_step(Plan &plan, const edgec_host_tier &tier, const Record &record) {
   const double bytes = record.output.bytes;
   Moves m;
   if (record.opcode == op_strided_copy) {
@@ -223,7 +301,7 @@ PlainStep movement_step(Plan &plan, const Record &record) {
     for (int i = 0; i < max_axes; i++) {
       m.add(size[i], stride[i]);
     }
-    return step_of(plan, m, bytes);
+    return step_of(plan, tier, m, bytes);
   }
   if (record.opcode == op_transpose) {
     const auto &p = record.as<edgec_transpose_params>();
@@ -231,14 +309,14 @@ PlainStep movement_step(Plan &plan, const Record &record) {
     for (int i = 0; i < 4; i++) {
       m.add(size[i], stride[i]);
     }
-    return step_of(plan, m, bytes);
+    return step_of(plan, tier, m, bytes);
   }
   if (record.opcode == op_pad && record.as<edgec_pad_params>().mode == 0) {
-    const auto &p = record.as<edgec_pad_params>();
+    const edgec_pad_params p = with_long_rows(record.as<edgec_pad_params>());
     const Padding padding = {p, static_cast<size_t>(p.before_3), static_cast<size_t>(p.size_3), static_cast<size_t>(p.after_3)};
     return {&run_padding, plan.keep(padding), 50.0 + bytes / 8};
   }
-  return {};
+  return record.opcode == op_gather ? gather_step(plan, record) : PlainStep{};
 }
 
 }  // namespace edgec

@@ -141,13 +141,10 @@ void set_average_pool(Node &node, const Record &r, const edgec_host_tier &tier) 
   const auto &p = r.as<edgec_average_pool2d_params>();
   node.window = pool_window(p);
   const Layout layout = window_layout(p, p.channels, node.window, tier.kind, p.in_zero_point);
-  if (layout.has_padding()) {
-    return;  // counts of taps differ at the border: the reference
-  }
   node.kind = NodeKind::depthwise;
   node.is_average = true;
   node.in_zero_point = p.in_zero_point;
-  node.pool_multiplier = p.multipliers == 1 ? 0 : p.kernel_h * p.kernel_w - 1;
+  node.counts_taps = p.multipliers != 1;
   node.out_view = {p.out_h, p.out_w, p.channels};
   node.q = epilogue_of(p);
   ask_flat_rows(node, layout, p.out_w);

@@ -37,7 +37,7 @@ struct Node {
   bool expanded = false;    // a depthwise convolution run as conv
   bool transposed = false;  // conv_transpose2d, with its own window
   bool is_average = false;  // an average pool run as depthwise
-  int pool_multiplier = 0;  // which of its multipliers
+  bool counts_taps = false; // one whose windows reach into padding that does not count: a multiplier for each count of taps
   // Filled by the planner.
   int residual = -1, residual_version = -1, in_version[EDGEC_MAX_INPUTS] = {-1, -1}, out_version = -1;
   bool is_fused = false;  // into its producer

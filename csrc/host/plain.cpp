@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "host/plain_tier.h"
+#include "kernels/argmax/argmax.h"
+#include "kernels/table_pool/table_pool.h"
 
 namespace edgec {
 
@@ -40,6 +42,12 @@ const edgec_host_plain *kernels_of(const char *tier) {
   return nullptr;
 }
 
+// Not along a few bytes, nor with few neighbours.
+bool gains_argmax(const Record &record) {
+  const auto &p = record.as<edgec_argmax_params>();
+  return p.inner == 1 ? p.depth >= 32 : p.inner >= 8;
+}
+
 }  // namespace
 
 PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &record) {
@@ -53,12 +61,15 @@ PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &reco
       case op_add_wide: run = kernels->add_wide; break;
       case op_resize: run = kernels->resize; break;
       case op_softmax: run = kernels->softmax; break;
+      case op_div: run = kernels->div; break;
+      case op_argmax: run = gains_argmax(record) ? kernels->argmax : nullptr; break;
+      case op_table_pool2d: run = record.as<edgec_table_pool2d_params>().channels >= tier.lanes / 2 ? kernels->table_pool : nullptr; break;
       default: break;
     }
   }
   if (run == nullptr) {
     const PlainStep wide = wide_step(plan, tier, record);
-    return wide.run != nullptr ? wide : movement_step(plan, record);
+    return wide.run != nullptr ? wide : movement_step(plan, tier, record);
   }
   const edgec_host_plain_step step = {record.params, {record.constant[0], record.constant[1]}};
   return {run, plan.keep(step), 50.0 + record.output.bytes, 0};

@@ -20,8 +20,8 @@ PlainStep plain_step(Plan &plan, const edgec_host_tier &tier, const Record &reco
 // conv2d_s16, average_pool2d_s16, add_s16, rescale_s16. nullptr in `run` for other records, and what the kernels do not run.
 PlainStep wide_step(Plan &plan, const edgec_host_tier &tier, const Record &record);
 
-// strided_copy, transpose, pad with a constant. nullptr in `run` for other records.
-PlainStep movement_step(Plan &plan, const Record &record);
+// strided_copy, transpose, pad with a constant, gather. nullptr in `run` for other records.
+PlainStep movement_step(Plan &plan, const edgec_host_tier &tier, const Record &record);
 
 }  // namespace edgec
 

@@ -37,7 +37,7 @@ extern const edgec_host_wide edgec_wide__neon, edgec_wide__neondot, edgec_wide__
 
 // operands: inputs 0 and 1, output, as the reference kernels have them.
 struct edgec_host_plain {
-  edgec_host_step mul, minimum, maximum, add_wide, resize, softmax;
+  edgec_host_step mul, minimum, maximum, add_wide, resize, softmax, div, argmax, table_pool;
 };
 
 extern const edgec_host_plain edgec_plain__avx2, edgec_plain__avxvnni, edgec_plain__avx512vnni;

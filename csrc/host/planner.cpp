@@ -742,13 +742,30 @@ class Planner {
     return best;
   }
 
+  // Taps of a window along one axis that lie inside `size` elements.
+  static int inside(int origin, int kernel, int size) { return std::min(origin + kernel, size) - std::max(origin, 0); }
+
+  // All rows at once; those of an average pool that counts taps, by rows that see as many.
   void emit_depthwise(const Node &node) {
+    const Window &w = node.window;
+    const auto taps_of = [&](int y) {
+      return node.counts_taps ? inside(y * w.stride_h - w.pad_top, w.kernel_h, input_of(node, 0).view.h) : w.kernel_h;
+    };
+    for (int first = 0, until = 0; first < node.out_view.h; first = until) {
+      while (until < node.out_view.h && taps_of(until) == taps_of(first)) {
+        until++;
+      }
+      emit_depthwise_rows(node, first, until - first, taps_of(first));
+    }
+  }
+
+  void emit_depthwise_rows(const Node &node, int first_row, int rows, int taps_down) {
     const Window &w = node.window;
     const Layout in = input_of(node, 0);
     const Layout out = as_seen(node, layout_of(node.out_version));
     const Record &r = model_.records[static_cast<size_t>(node.record)];
     const bool all_by_taps = tier_.depthwise_taps == tier_.depthwise;
-    const bool pair = !all_by_taps && w.stride_h == 1 && w.dilation_h == 1 && node.out_view.h >= 2;
+    const bool pair = !all_by_taps && w.stride_h == 1 && w.dilation_h == 1 && rows >= 2;
     const bool by_taps = all_by_taps || (tier_.depthwise_taps != nullptr && !pair && w.kernel_h * w.kernel_w == 9);
     const int rows_at_once = pair ? 2 : 1;
     const int taps_h = w.kernel_h + rows_at_once - 1;
@@ -756,9 +773,8 @@ class Planner {
     const int origin = in.offset(-w.pad_top, -w.pad_left);
 
     edgec_host_depthwise d{};
-    d.rows = node.out_view.h;
+    d.rows = rows;
     d.row_elements = (node.out_view.w - 1) * in.pitch + std::min(in.pitch, out.pitch);
-    d.period = 0;
     d.in_row_bytes = in.offset(w.stride_h - w.pad_top, -w.pad_left) - origin;
     d.out_row_bytes = out.row_bytes();
     d.groups = groups;
@@ -785,16 +801,25 @@ class Planner {
       if (ky < 0 || ky >= w.kernel_h) {
         return 0;
       }
-      return is_pool ? 1 : r.weights[(ky * w.kernel_w + kx) * channels + channel];
+      return is_pool ? static_cast<int>(channel % in.pitch < channels) : r.weights[(ky * w.kernel_w + kx) * channels + channel];
     };
+    // Padding holds the zero point, so that a pool's sums need no more than all its taps taken off. Where its multiplier differs from
+    // column to column, the constants are those of a whole row.
     const int taps = w.kernel_h * w.kernel_w;
-    const int32_t pool_multiplier = is_pool ? r.words(0)[node.pool_multiplier] : 0;
-    const bool narrow = is_pool ? is_narrow(&pool_multiplier, 1) : is_narrow(r.words(2), channels);
+    std::vector<int32_t> pool_multiplier;  // of each column
+    for (int x = 0; is_pool && x < node.out_view.w; x++) {
+      const int count = node.counts_taps ? taps_down * inside(x * w.stride_w - w.pad_left, w.kernel_w, in.view.w) : 1;
+      pool_multiplier.push_back(r.words(0)[count - 1]);
+    }
+    const bool by_columns = is_pool && std::any_of(pool_multiplier.begin(), pool_multiplier.end(), [&](int32_t m) { return m != pool_multiplier[0]; });
+    const int block = tier_.group * tier_.lanes;
+    const int repeated = by_columns ? (d.row_elements + block - 1) / block * block : in.pitch;  // elements after which constants repeat
+    const bool narrow = is_pool ? is_narrow(pool_multiplier.data(), node.out_view.w) : is_narrow(r.words(2), channels);
     const PackedConstants packed = pack_depthwise(
-        plan_, tier_, in.pitch, channels, rows_at_once, groups, d.columns, by_taps, weight,
+        plan_, tier_, repeated, by_columns ? repeated : channels, rows_at_once, groups, d.columns, by_taps, weight,
         [&](int c) { return is_pool ? -taps * node.in_zero_point : r.bias[c]; },
-        [&](int c) { return is_pool ? pool_multiplier : r.words(2)[c]; }, narrow);
-    d.period = depthwise_period(tier_, in.pitch);
+        [&](int c) { return is_pool ? pool_multiplier[static_cast<size_t>(std::min(c / in.pitch, node.out_view.w - 1))] : r.words(2)[c]; }, narrow);
+    d.period = depthwise_period(tier_, repeated);
     d.weights = packed.weights;
     d.bias = packed.bias;
     d.multiplier = packed.multiplier;
@@ -807,7 +832,7 @@ class Planner {
     const int pixel = in.pitch * in.element();
     const bool ring = pair && w.kernel_w == 3 && column_offset[1] == pixel && column_offset[2] == 2 * pixel;
     const bool planes = !pair && w.kernel_w == 3 && column_offset[1] > 2 * pixel && column_offset[2] == pixel;
-    if (!by_taps && groups == 1 && (ring || planes) && tier_.depthwise_ring(pixel, rows_at_once) != nullptr) {
+    if (!by_taps && !by_columns && groups == 1 && (ring || planes) && tier_.depthwise_ring(pixel, rows_at_once) != nullptr) {
       run = tier_.depthwise_ring(pixel, rows_at_once);
       form = ring ? " ring" : " planes";
     }
@@ -815,8 +840,8 @@ class Planner {
     const double each = 8.0 * groups * d.columns / rows_at_once + 16.0;
     Step &step = add_step(run, plan_.keep(d), node.record, node.name + form, row_cycles(d.rows, d.row_elements, each));
     cut_rows(step, d, rows_at_once, {d.in_row_bytes, d.out_row_bytes, 0, 0});
-    use(0, node.in_version[0], origin);
-    use(1, node.out_version, out.offset(0, 0));
+    use(0, node.in_version[0], origin + first_row * d.in_row_bytes);
+    use(1, node.out_version, out.offset(first_row, 0));
     repeat_step();
   }
 

@@ -4,31 +4,27 @@
 #define EDGEC_PLAIN_ROWS_H
 
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/plain/plain_argmax.h"
 #include "kernels/plain/plain_softmax.h"
+#include "kernels/plain/plain_table_pool.h"
 #include "kernels/plain/plain_vectors.h"
 #include "kernels/product/product.h"
 #include "kernels/resize/resize.h"
 
 namespace {
 
-// One row of a product. Both strides are 0 or 1 in nearly every network.
-template <bool a_moves, bool b_moves>
-EDGEC_PLAIN void plain_mul_row(const int8_t *a, const int8_t *b, int8_t *y, int32_t size, const edgec_mul_params &p, const PlainScale &s) {
-  const auto product = [&](PlainWords left, PlainWords right) __attribute__((always_inline)) {
-    return plain_requantize((left - p.zero_point_a) * (right - p.zero_point_b), s);
-  };
+// op(a, b) of two operands that a walk over four axes repeats or not, in lanes. Both strides of the last axis are 0 or 1 in nearly
+// every network.
+template <bool a_moves, bool b_moves, typename Op> EDGEC_PLAIN void plain_row(const int8_t *a, const int8_t *b, int8_t *y, int32_t size, const Op &op) {
   const PlainWords none = {}, first_a = none + a[0], first_b = none + b[0];
   plain_pieces(size, [&](int32_t i) __attribute__((always_inline)) {
-    plain_store(y + i, product(a_moves ? plain_load(a + i) : first_a, b_moves ? plain_load(b + i) : first_b));
+    plain_store(y + i, op(a_moves ? plain_load(a + i) : first_a, b_moves ? plain_load(b + i) : first_b));
   }, [&](int32_t count) __attribute__((always_inline)) {
-    plain_store(y, product(a_moves ? plain_load(a, count) : first_a, b_moves ? plain_load(b, count) : first_b), count);
+    plain_store(y, op(a_moves ? plain_load(a, count) : first_a, b_moves ? plain_load(b, count) : first_b), count);
   });
 }
 
-EDGEC_PLAIN void plain_mul(const void *params, uint8_t *const *operands) {
-  const edgec_mul_params &p = *static_cast<const edgec_mul_params *>(static_cast<const edgec_host_plain_step *>(params)->params);
-  const int32_t high = INT32_MAX >> p.shift;
-  const PlainScale s = {p.multiplier, p.shift, -high - 1, high, p.out_zero_point, p.clamp_min, p.clamp_max};
+template <typename P, typename Op> EDGEC_PLAIN void plain_walk(const P &p, uint8_t *const *operands, const Op &op) {
   int8_t *y = reinterpret_cast<int8_t *>(operands[2]);
   for (int32_t i = 0; i < p.size_0; i++) {
     for (int32_t j = 0; j < p.size_1; j++) {
@@ -36,20 +32,42 @@ EDGEC_PLAIN void plain_mul(const void *params, uint8_t *const *operands) {
         const int8_t *const a = reinterpret_cast<const int8_t *>(operands[0]) + i * p.stride_a_0 + j * p.stride_a_1 + k * p.stride_a_2;
         const int8_t *const b = reinterpret_cast<const int8_t *>(operands[1]) + i * p.stride_b_0 + j * p.stride_b_1 + k * p.stride_b_2;
         if (p.stride_a_3 == 1 && p.stride_b_3 == 1) {
-          plain_mul_row<true, true>(a, b, y, p.size_3, p, s);
+          plain_row<true, true>(a, b, y, p.size_3, op);
         } else if (p.stride_a_3 == 1 && p.stride_b_3 == 0) {
-          plain_mul_row<true, false>(a, b, y, p.size_3, p, s);
+          plain_row<true, false>(a, b, y, p.size_3, op);
         } else if (p.stride_a_3 == 0 && p.stride_b_3 == 1) {
-          plain_mul_row<false, true>(a, b, y, p.size_3, p, s);
+          plain_row<false, true>(a, b, y, p.size_3, op);
         } else {
           for (int32_t l = 0; l < p.size_3; l++) {
-            plain_mul_row<false, false>(a + l * p.stride_a_3, b + l * p.stride_b_3, y + l, 1, p, s);
+            plain_row<false, false>(a + l * p.stride_a_3, b + l * p.stride_b_3, y + l, 1, op);
           }
         }
         y += p.size_3;
       }
     }
   }
+}
+
+EDGEC_PLAIN void plain_mul(const void *params, uint8_t *const *operands) {
+  const edgec_mul_params &p = *static_cast<const edgec_mul_params *>(static_cast<const edgec_host_plain_step *>(params)->params);
+  const int32_t high = INT32_MAX >> p.shift;
+  const PlainScale s = {p.multiplier, p.shift, -high - 1, high, p.out_zero_point, p.clamp_min, p.clamp_max};
+  plain_walk(p, operands, [&](PlainWords left, PlainWords right) __attribute__((always_inline)) {
+    return plain_requantize((left - p.zero_point_a) * (right - p.zero_point_b), s);
+  });
+}
+
+// Sums wrap, as the reference's.
+EDGEC_PLAIN void plain_div(const void *params, uint8_t *const *operands) {
+  const edgec_host_plain_step &step = *static_cast<const edgec_host_plain_step *>(params);
+  const edgec_div_params &p = *static_cast<const edgec_div_params *>(step.params);
+  const int32_t *const reciprocals = static_cast<const int32_t *>(step.constant[0]);
+  const uint32_t half = 1u << (p.shift - 1);
+  plain_walk(p, operands, [&](PlainWords left, PlainWords right) __attribute__((always_inline)) {
+    const PlainUnsigned product = reinterpret_cast<PlainUnsigned>(left - p.zero_point_a) * reinterpret_cast<PlainUnsigned>(plain_gather(reciprocals, right + 128));
+    const PlainWords sum = reinterpret_cast<PlainWords>(product + half);
+    return plain_clamp((sum >> p.shift) + p.out_zero_point, p.clamp_min, p.clamp_max);
+  });
 }
 
 template <bool is_minimum> EDGEC_PLAIN void plain_extreme(const void *params, uint8_t *const *operands) {
@@ -134,7 +152,11 @@ EDGEC_PLAIN void plain_resize(const void *params, uint8_t *const *operands) {
   void run_add_wide(const void *params, uint8_t *const *operands) { plain_add_wide(params, operands); }                 \
   void run_resize(const void *params, uint8_t *const *operands) { plain_resize(params, operands); }                     \
   void run_softmax(const void *params, uint8_t *const *operands) { plain_softmax(params, operands); }                   \
+  void run_div(const void *params, uint8_t *const *operands) { plain_div(params, operands); }                           \
+  void run_argmax(const void *params, uint8_t *const *operands) { plain_argmax(params, operands); }                     \
+  void run_table_pool(const void *params, uint8_t *const *operands) { plain_table_pool(params, operands); }             \
   }                                                                                                                     \
-  extern "C" const edgec_host_plain edgec_plain__##tier = {&run_mul, &run_minimum, &run_maximum, &run_add_wide, &run_resize, &run_softmax};
+  extern "C" const edgec_host_plain edgec_plain__##tier = {&run_mul,    &run_minimum, &run_maximum, &run_add_wide, &run_resize, \
+                                                           &run_softmax, &run_div,     &run_argmax,  &run_table_pool};
 
 #endif

@@ -12,6 +12,7 @@ namespace {
 
 constexpr int plain_lanes = Simd::lanes;
 using PlainWords = int32_t __attribute__((vector_size(4 * plain_lanes)));
+using PlainUnsigned = uint32_t __attribute__((vector_size(4 * plain_lanes)));  // what may wrap, as an altered table can make it
 
 EDGEC_PLAIN PlainWords plain_load(const int8_t *p) { return reinterpret_cast<PlainWords>(Simd::widen8(p)); }
 EDGEC_PLAIN void plain_store(int8_t *p, PlainWords words) { Simd::narrow8(p, reinterpret_cast<Simd::V>(words)); }
@@ -20,6 +21,9 @@ EDGEC_PLAIN PlainWords plain_load(const int8_t *p, int32_t count) { return reint
 EDGEC_PLAIN void plain_store(int8_t *p, PlainWords words, int32_t count) { Simd::narrow8_head(p, reinterpret_cast<Simd::V>(words), count); }
 EDGEC_PLAIN PlainWords plain_clamp(PlainWords v, int32_t low, int32_t high) {
   return reinterpret_cast<PlainWords>(Simd::min32(Simd::max32(reinterpret_cast<Simd::V>(v), Simd::set32(low)), Simd::set32(high)));
+}
+EDGEC_PLAIN PlainWords plain_gather(const int32_t *table, PlainWords index) {
+  return reinterpret_cast<PlainWords>(Simd::gather32(table, reinterpret_cast<Simd::V>(index)));
 }
 EDGEC_PLAIN int32_t plain_clamp(int32_t v, int32_t low, int32_t high) { return v < low ? low : v > high ? high : v; }
 EDGEC_PLAIN int32_t plain_least(int32_t a, int32_t b) { return a < b ? a : b; }
