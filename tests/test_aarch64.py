@@ -17,7 +17,7 @@ import pytest
 from edgec.ir import interp
 from edgec.ir.core import Program
 from edgec.ops import OPERATORS
-from tests import aarch64, programs
+from tests import aarch64, programs, wide_rows
 from tests.models import COMMITTED, MLPERF, NARROW, compiled
 from tests.test_host_engine import encode
 from tests.test_models import int8_samples
@@ -95,7 +95,7 @@ def wanted(program: Program, samples: np.ndarray) -> tuple[np.ndarray, np.ndarra
 @cache
 def everything() -> tuple[tuple[Program, np.ndarray, np.ndarray, np.ndarray], ...]:
     """(program, samples, outputs, traced) of all cases and chains."""
-    found = [*(p for operator in OPERATORS.values() for p in operator.cases()), *chains()]
+    found = [*(p for operator in OPERATORS.values() for p in operator.cases()), *wide_rows.wide_programs(), *chains()]
     return tuple((p, samples := inputs_of(p), *wanted(p, samples)) for p in found)
 
 

@@ -67,7 +67,7 @@ PLAIN = [
 ]
 ARGMAX = [
     ("taps", r"(?<=better \? none \+ )d\b", "(d + 1)"),
-    ("taps", r"(?<=found = )depth - 1", "{0} - 1"),
+    ("taps", r"p\.last == 0", "p.last != 0"),
     ("clamp", r"(?<=q \+ )p\.last", "0"),
     ("clamp", r"-p\.least\b", "0"),
 ]
@@ -82,7 +82,7 @@ TABLE_POOL = [
     ("clamp", r"\bp\.clamp_max", "{0} - 1"),
 ]
 SOFTMAX = [
-    ("rounding", r"\(1u << \(k - 1\)\)", "((1u << (k - 1)) - 1u)"),
+    ("shift", r"31u \+ k\b", "30u + k"),
     ("rounding", r"UINT64_C\(1\) << \(row\.shift - 1\)", "(UINT64_C(1) << (row.shift - 1)) - (UINT64_C(1) << (row.shift - 9))"),
     ("zero_point", r"(?<=plain_clamp\()zero_point(?= \+ static_cast)", "{0} + 1"),
     ("zero_point", r"(?<=plain_clamp\(q \+ )zero_point", "{0} + 1"),

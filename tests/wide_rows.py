@@ -28,10 +28,10 @@ def operators() -> Iterator[Program]:
         yield one("div", f"wide {i}", walks | {"shift": shift}, shapes, size, [table])
     for count in (64, 145):
         yield one("lookup", f"wide {count}", {"count": count}, [(count,)], (count,), [np.random.default_rng(1).integers(-128, 128, 256)])
-    for rows, depth in ((130, 3), (5, 37), (2, 1024), (2, 1500)):
-        entries, factor, fraction = numerics.softmax_constants(0.05, depth, 1 / 256)
+    for rows, depth, scale in ((130, 3, 0.05), (5, 37, 0.05), (6, 37, 0.6), (2, 1024, 0.05), (2, 1500, 0.05)):
+        entries, factor, fraction = numerics.softmax_constants(scale, depth, 1 / 256)
         attrs = {"rows": rows, "depth": depth, "factor": factor, "fraction": fraction, "out_zero_point": -128}
-        yield one("softmax", f"{rows} of {depth}", attrs, [(rows, depth)], (rows, depth), [entries])
+        yield one("softmax", f"{rows} of {depth} by {scale}", attrs, [(rows, depth)], (rows, depth), [entries])
     for i, (outer, depth, inner) in enumerate(((3, 40, 1), (2, 200, 1), (2, 5, 37), (3, 7, 9), (1, 3, 64))):
         for last, least in ((0, i % 2), (1, 1 - i % 2)):
             attrs = {"outer": outer, "depth": depth, "inner": inner, "last": last, "least": least}
@@ -66,8 +66,8 @@ def windows() -> Iterator[Program]:
             attrs = window | {"in_zero_point": -37, "out_zero_point": 9, "shift": shift, "multipliers": len(counts)} | CLAMP
             yield one("average_pool2d", f"{what} {len(counts)}", attrs, shapes, result, [numerics.multipliers(0.9 / counts, shift)])
         table, exponent = power_table(-7, 2, taps)
-        thresholds = root_thresholds(0.05, 0.2, -128, 2, 2, exponent, -128, 127)
-        dilated = dict(zip(DILATED_WINDOW, (*window.values(), 1, 1), strict=True)) | {"base": -128, "levels": thresholds.size, "odd_flips": 0} | CLAMP
+        thresholds = root_thresholds(0.05, 0.2, -128, 2, 2, exponent, -100, 90)
+        dilated = dict(zip(DILATED_WINDOW, (*window.values(), 1, 1), strict=True)) | {"base": -100, "levels": thresholds.size, "odd_flips": 0, "clamp_min": -100, "clamp_max": 90}
         yield one("table_pool2d", what, dilated, shapes, result, [table, thresholds])
         yield one("table_pool2d", f"{what} odd", dilated | {"base": 0, "odd_flips": 1}, shapes, result, [table, thresholds])
 
