@@ -161,7 +161,7 @@ CHANGES = {
         "conv/depthwise_u8.h": [("taps", r"\bd\.column_offset\[k\]", "d.column_offset[0]")],
         "elementwise/elementwise_u8.h": [("zero_point", r"(?<=flip = Simd::set8\()Simd::flip", "0x81")],
         "elementwise/lookup_avx512.h": [
-            ("taps", r"(?<=_mm512_srli_epi16\(index, )9", "8"), ("taps", r"(?<=eight = Simd::set16\()8", "7"), ("taps", r"\b0xca\b", "0xac"),
+            ("taps", r"(?<=eight = Simd::set16\()8", "7"), ("taps", r"(?<=low_byte = Simd::set16\()0xff", "0x7f"),
             ("zero_point", r"(?<=upper_even = Simd::set16\()0x80", "0x40"), ("zero_point", r"(?<=EDGEC_KIND_U8 \? 0 : )0x80", "0x81"),
         ],
         "elementwise/pixels.h": [*PIXELS, ("zero_point", r"(?<=EDGEC_KIND_U8\) \? )0x80", "0x81")],

@@ -66,7 +66,7 @@ def windows() -> Iterator[Program]:
             attrs = window | {"in_zero_point": -37, "out_zero_point": 9, "shift": shift, "multipliers": len(counts)} | CLAMP
             yield one("average_pool2d", f"{what} {len(counts)}", attrs, shapes, result, [numerics.multipliers(0.9 / counts, shift)])
         table, exponent = power_table(-7, 2, taps)
-        thresholds = root_thresholds(0.05, 0.2, -128, 2, 2, exponent, -100, 90)
+        thresholds = root_thresholds(0.05, 0.07, -128, 2, 2, exponent, -100, 90)
         dilated = dict(zip(DILATED_WINDOW, (*window.values(), 1, 1), strict=True)) | {"base": -100, "levels": thresholds.size, "odd_flips": 0, "clamp_min": -100, "clamp_max": 90}
         yield one("table_pool2d", what, dilated, shapes, result, [table, thresholds])
         yield one("table_pool2d", f"{what} odd", dilated | {"base": 0, "odd_flips": 1}, shapes, result, [table, thresholds])
