@@ -103,7 +103,7 @@ def merged(programs: list[Program], name: str) -> Program:
 def encoded(program: Program, name: str) -> bytes:
     """An artifact with every tensor in a place of its own: merged cases are too many for a search, and need none."""
     target = targets.load(name)
-    kernels = [select(op, target) for op in program.ops]
+    kernels = [select(op, target, worth=False) for op in program.ops]
     offsets, scratch, end = {}, {}, 0
     for tensor in program.tensors.values():
         offsets[tensor.name], end = end, end + -(-tensor.nbytes // plan.ALIGNMENT) * plan.ALIGNMENT

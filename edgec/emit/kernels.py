@@ -52,11 +52,17 @@ def kernel_by_id(number: int) -> Kernel | None:
     return next((k for k in all_kernels() if k.id == number), None)
 
 
-def select(op: Op, target: Target) -> Kernel:
-    """The kernel that runs op on target: the first isa of the target, in its order, with a kernel that applies."""
+def select(op: Op, target: Target, *, worth: bool = True) -> Kernel:
+    """The kernel that runs op on target: the first isa of the target, in its order, with a kernel that applies.
+
+    worth: and is worth its flash for so much work as op is; tests of kernels do not ask for that.
+    """
     for isa in target.isa:
         for kernel in all_kernels():
-            if kernel.isa == isa and kernel.opcode == op.opcode and OPERATORS[op.opcode].applies(op, kernel.symbol) and OPERATORS[op.opcode].worth(op, kernel.symbol):
+            if kernel.isa != isa or kernel.opcode != op.opcode:
+                continue
+            operator = OPERATORS[op.opcode]
+            if operator.applies(op, kernel.symbol) and (not worth or operator.worth(op, kernel.symbol)):
                 return kernel
     raise ProgramError(
         f"no kernel runs {op.opcode} on {target.name}",
