@@ -30,7 +30,7 @@ RANK_RIDGE = 1e-3
 
 FEW = 1000
 """Samples below which a refinement that proved itself is done again with those that judged it: an eighth of them is missed (ds_cnn at 0.6, one
-fold: divergence on unseen samples 0.039 with 328 samples, 0.030 with 375)."""
+fold: divergence on unseen samples 0.039 with 328 samples, 0.033 with 375)."""
 
 VARIANTS = 7
 """Of each held-out sample, which judge a refinement beside it: a few dozen samples alone have rejected what halved the loss on others."""
