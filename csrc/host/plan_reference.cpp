@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -43,10 +44,7 @@ void fill(uint8_t *base, const Fill &what) {
     std::memset(base + what.offset, what.value, what.count);
     return;
   }
-  const int16_t value = static_cast<int16_t>(what.value);
-  for (size_t i = 0; i < what.count; i++) {
-    std::memcpy(base + what.offset + 2 * i, &value, 2);
-  }
+  std::fill_n(reinterpret_cast<int16_t *>(base + what.offset), what.count, static_cast<int16_t>(what.value));
 }
 
 void run_reference(const void *params, uint8_t *const *operands) {
