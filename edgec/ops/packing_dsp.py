@@ -20,7 +20,7 @@ POSITIONS = 4
 """Output positions of a block."""
 MAX_SHIFT = 20
 """Up to this layer shift, saturating to 32 bits behind the shift gives the same bytes as saturating before it: dsp.h."""
-WINDOWS = ("edgec_s8_conv2d_2x4c4__dsp", "edgec_s8w4_conv2d_2x4n4__dsp")
+WINDOWS = ("edgec_s8_conv2d_2x4c4__dsp", "edgec_s8w4_conv2d_2x4n4__dsp", "edgec_s8_conv2d_add_2x4c4__dsp")
 """Kernels of any window, weights of 8 and of 4 bits; the others take patches of 3×3 windows."""
 NIBBLE_TAPS = 2**16
 """More taps than a window of 4-bit weights may have."""

@@ -11,6 +11,8 @@
 
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8_conv2d_add_2x4c4__dsp(const void *params, const edgec_operands *operands);
+void edgec_s8_conv2d_add_2x4c4w3__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_1x4c1__dsp(const void *params, const edgec_operands *operands);
 void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *operands);
@@ -138,14 +140,28 @@ static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32
   return g;
 }
 
-/* All channels of `count` positions whose columns are ready; nibbles: of weights of 4 bits. */
-EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, int nibbles, const gemm *block, int8_t *y, int32_t count) {
+/* g with the residual of `sum`, of the output that y is part of. */
+static gemm_sum sum_of(const gemm *g, const edgec_conv2d_add_params *sum, const edgec_operands *o) {
+  gemm_sum s;
+  s.g = *g;
+  s.g.zero_point = sum->residual_offset;
+  s.residual_multiplier = sum->residual_multiplier;
+  s.residual = (uintptr_t)o->input[1] - (uintptr_t)o->output[0];
+  return s;
+}
+
+/* All channels of `count` positions whose columns are ready; nibbles: of weights of 4 bits; sum: null where no residual is added. */
+EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, int nibbles, const edgec_operands *operands,
+                               const gemm *block, int8_t *y, int32_t count) {
   gemm g = *block;
   const int32_t paired = count == GEMM_POSITIONS ? p->out_c & ~1 : 0;
   g.y = y;
   g.y_end = y + paired;
   if (paired != 0) {
-    if (nibbles) {
+    if (sum != NULL) {
+      const gemm_sum s = sum_of(&g, sum, operands);
+      edgec_dsp_gemm_sum(&s);
+    } else if (nibbles) {
       edgec_dsp_gemm_nibbles(&g);
     } else {
       edgec_dsp_gemm(&g);
@@ -158,7 +174,10 @@ EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, int nibbles, const 
     for (int32_t i = 0; i < count; i++) {
       g.y = y + i * p->out_c + paired;
       g.y_end = y + (i + 1) * p->out_c;
-      if (nibbles) {
+      if (sum != NULL) {
+        const gemm_sum s = sum_of(&g, sum, operands);
+        edgec_dsp_gemm_sum_one(&s);
+      } else if (nibbles) {
         edgec_dsp_gemm_nibbles_one(&g);
       } else {
         edgec_dsp_gemm_one(&g);
@@ -170,7 +189,7 @@ EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, int nibbles, const 
   edgec_clamp_bytes(y, count * p->out_c, p->clamp_min, p->clamp_max);
 }
 
-EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_operands *operands, int nibbles) {
+EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, const edgec_operands *operands, int nibbles) {
   const runs r = runs_of(p);
   const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
   const int8_t *const input = operands->input[0];
@@ -210,22 +229,22 @@ EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_operands
     if (nibbles) {
       correct_columns(operands->scratch, r.groups);
     }
-    finish_block(p, nibbles, &g, operands->output[0] + at * p->out_c, count);
+    finish_block(p, sum, nibbles, operands, &g, operands->output[0] + at * p->out_c, count);
     done += count;
   }
 }
 
 void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
-  run_windows(params, operands, 0);
+  run_windows(params, NULL, operands, 0);
 }
 
 void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *operands) {
-  run_windows(params, operands, 1);
+  run_windows(params, NULL, operands, 1);
 }
 
 /* 3x3, stride 1, in_c a multiple of 4: four positions of a row share a patch of 3 x 6 pixels, half the scratch and unpacking of
  * columns. The width of the output is a multiple of 4 and its channels are even. */
-EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_operands *operands, int nibbles) {
+EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, const edgec_operands *operands, int nibbles) {
   const int32_t words = p->in_c / 4;
   const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
   gemm g = gemm_of(p, operands, heads + PATCH_GROUP_WORDS * words);
@@ -265,7 +284,12 @@ EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_operands
         for (int32_t i = 0; i < GEMM_POSITIONS; i++) {
           corrections[i] = edgec_wrapping_add(edgec_wrapping_add(sums[i], sums[i + 1]), sums[i + 2]);
         }
-        edgec_dsp_gemm_3x3(&g);
+        if (sum != NULL) {
+          const gemm_sum s = sum_of(&g, sum, operands);
+          edgec_dsp_gemm_sum_3x3(&s);
+        } else {
+          edgec_dsp_gemm_3x3(&g);
+        }
       }
       edgec_clamp_bytes(y, GEMM_POSITIONS * p->out_c, p->clamp_min, p->clamp_max);
       y += GEMM_POSITIONS * p->out_c;
@@ -274,17 +298,25 @@ EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_operands
 }
 
 void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
-  run_patches(params, operands, 0);
+  run_patches(params, NULL, operands, 0);
 }
 
 void edgec_s8w4_conv2d_2x4n4w3__dsp(const void *params, const edgec_operands *operands) {
-  run_patches(params, operands, 1);
+  run_patches(params, NULL, operands, 1);
 }
 
-/* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words, of 4-bit weights one. */
-static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t bits) {
+void edgec_s8_conv2d_add_2x4c4__dsp(const void *params, const edgec_operands *operands) {
+  run_windows(edgec_conv2d_of(params), params, operands, 0);
+}
+
+void edgec_s8_conv2d_add_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
+  run_patches(edgec_conv2d_of(params), params, operands, 0);
+}
+
+/* What is asked of every convolution beside its stream; canonical: the check of the same with constants in canonical order. */
+static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int (*canonical_check)(const void *params, const edgec_sizes *s)) {
   edgec_sizes canonical = *s;
-  if (s->param_count != sizeof *p / 4 || p->groups != 1 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_c, 1, 0xffff) ||
+  if (s->param_count < sizeof *p / 4 || p->groups != 1 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_c, 1, 0xffff) ||
       !edgec_within(p->out_c, 1, 0xffff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff) ||
       s->constant[1] != 0u || s->constant[2] != 0u) {
     return 0;
@@ -293,47 +325,59 @@ static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t 
   if (taps >= 0x01000000u) {
     return 0;
   }
+  canonical.constant[0] = edgec_area(p->out_c, (int32_t)taps);
   canonical.constant[1] = 4u * (uint32_t)p->out_c;
   canonical.constant[2] = 4u * (uint32_t)p->out_c;
-  if (bits == 4) {
+  if (p->weight_bits == 4) {
     canonical.constant[0] = edgec_area(p->out_c, ((int32_t)taps + 1) / 2);
     canonical.constant[1] = 2u * (uint32_t)p->out_c;
-    return taps < EDGEC_NIBBLE_TAPS && edgec_conv2d_nibbles_check(p, &canonical);
   }
-  canonical.constant[0] = edgec_area(p->out_c, (int32_t)taps);
-  return edgec_conv2d_check(p, &canonical);
+  return (p->weight_bits != 4 || taps < EDGEC_NIBBLE_TAPS) && canonical_check(p, &canonical) != 0;
 }
 
+/* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words, of 4-bit weights one. */
 static int stream_is(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t groups) {
   const uint64_t pair = 4u * (uint64_t)(GEMM_HEAD_WORDS + groups * (p->weight_bits / 4));
   return s->constant[0] == (uint64_t)((p->out_c + 1) / 2) * pair;
 }
 
-static int check_windows(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t bits) {
-  if (!is_valid(p, s, bits)) {
-    return 0;
-  }
+static int check_windows(const edgec_conv2d_params *p, const edgec_sizes *s) {
   const runs r = runs_of(p);
   return stream_is(p, s, r.groups) && s->scratch >= scratch_bytes(p);
 }
 
-static int check_conv2d(const void *params, const edgec_sizes *s) { return check_windows(params, s, 8); }
-
-static int check_conv2d_nibbles(const void *params, const edgec_sizes *s) { return check_windows(params, s, 4); }
-
-static int check_patches(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t bits, int32_t heads) {
-  if (!is_valid(p, s, bits) || p->kernel_h != 3 || p->kernel_w != 3 || p->stride_h != 1 || p->stride_w != 1 || p->dilation_h != 1 ||
-      p->dilation_w != 1 || p->in_c % 4 != 0 || p->out_c % 2 != 0 || p->out_w % GEMM_POSITIONS != 0) {
+static int check_patches(const edgec_conv2d_params *p, const edgec_sizes *s) {
+  if (p->kernel_h != 3 || p->kernel_w != 3 || p->stride_h != 1 || p->stride_w != 1 || p->dilation_h != 1 || p->dilation_w != 1 ||
+      p->in_c % 4 != 0 || p->out_c % 2 != 0 || p->out_w % GEMM_POSITIONS != 0) {
     return 0;
   }
   const int32_t words = p->in_c / 4;
+  const int32_t heads = p->weight_bits == 4 ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
   return stream_is(p, s, 9 * words) && s->scratch >= 4u * (uint32_t)(heads + (PATCH_GROUP_WORDS + 1) * words);
 }
 
-static int check_conv2d_3x3(const void *params, const edgec_sizes *s) { return check_patches(params, s, 8, GEMM_POSITIONS); }
+static int check_conv2d(const void *params, const edgec_sizes *s) {
+  return is_valid(params, s, edgec_conv2d_check) && check_windows(params, s);
+}
+
+static int check_conv2d_nibbles(const void *params, const edgec_sizes *s) {
+  return is_valid(params, s, edgec_conv2d_nibbles_check) && check_windows(params, s);
+}
+
+static int check_conv2d_add(const void *params, const edgec_sizes *s) {
+  return is_valid(edgec_conv2d_of(params), s, edgec_conv2d_add_check) && check_windows(edgec_conv2d_of(params), s);
+}
+
+static int check_conv2d_3x3(const void *params, const edgec_sizes *s) {
+  return is_valid(params, s, edgec_conv2d_check) && check_patches(params, s);
+}
 
 static int check_conv2d_nibbles_3x3(const void *params, const edgec_sizes *s) {
-  return check_patches(params, s, 4, NIBBLE_HEADS);
+  return is_valid(params, s, edgec_conv2d_nibbles_check) && check_patches(params, s);
+}
+
+static int check_conv2d_add_3x3(const void *params, const edgec_sizes *s) {
+  return is_valid(edgec_conv2d_of(params), s, edgec_conv2d_add_check) && check_patches(edgec_conv2d_of(params), s);
 }
 
 void edgec_s8_depthwise_conv2d_2x2c4__dsp(const void *params, const edgec_operands *operands) {
@@ -392,6 +436,8 @@ const edgec_kernel edgec_s8w4_depthwise_conv2d_2x2n1__dsp_kernel = {0x0290, 1, e
                                                                     check_depthwise_nibbles_3x3};
 const edgec_kernel edgec_s8w4_depthwise_conv2d_1x4n1__dsp_kernel = {0x0291, 1, edgec_s8w4_depthwise_conv2d_1x4n1__dsp,
                                                                     check_depthwise_nibbles_any};
+const edgec_kernel edgec_s8_conv2d_add_2x4c4__dsp_kernel = {0x1810, 1, edgec_s8_conv2d_add_2x4c4__dsp, check_conv2d_add};
+const edgec_kernel edgec_s8_conv2d_add_2x4c4w3__dsp_kernel = {0x1811, 1, edgec_s8_conv2d_add_2x4c4w3__dsp, check_conv2d_add_3x3};
 const edgec_kernel edgec_s8_conv2d_2x4c4__dsp_kernel = {0x0110, 1, edgec_s8_conv2d_2x4c4__dsp, check_conv2d};
 const edgec_kernel edgec_s8_conv2d_2x4c4w3__dsp_kernel = {0x0111, 1, edgec_s8_conv2d_2x4c4w3__dsp, check_conv2d_3x3};
 const edgec_kernel edgec_s8_depthwise_conv2d_2x2c4__dsp_kernel = {0x0210, 1, edgec_s8_depthwise_conv2d_2x2c4__dsp,

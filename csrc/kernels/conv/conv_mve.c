@@ -15,6 +15,7 @@
 void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *operands);
 void edgec_s8w4_depthwise_conv2d_1x8n1__mve(const void *params, const edgec_operands *operands);
 void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands);
+void edgec_s8_conv2d_add_4x2c16__mve(const void *params, const edgec_operands *operands);
 void edgec_s8_depthwise_conv2d_1x8c16__mve(const void *params, const edgec_operands *operands);
 
 enum {
@@ -78,8 +79,9 @@ static void start(conv_state *s, const edgec_conv2d_params *p, const edgec_opera
     s->job.low[i] = (int16_t)p->clamp_min;
     s->job.high[i] = (int16_t)p->clamp_max;
     s->job.mask[i / 2] = -(int32_t)((uint32_t)1 << p->shift);
-    s->job.unused[i / 4] = 0;
   }
+  s->job.residual_multiplier = 0;
+  s->job.residual = 0;
 }
 
 #define WALK(name) name##_of_bytes
@@ -94,14 +96,39 @@ static void start(conv_state *s, const edgec_conv2d_params *p, const edgec_opera
 #undef WALK
 #undef RUN_PAIRS
 
-void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands) { run_of_bytes(params, operands); }
+#define WALK(name) name##_of_sums
+#define RUN_PAIRS edgec_mve_run_sums
+#include "conv_mve_walk.h"
+#undef WALK
+#undef RUN_PAIRS
 
-void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *operands) { run_of_nibbles(params, operands); }
+void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands) {
+  conv_state s;
+  start(&s, params, operands);
+  run_of_bytes(&s);
+}
 
-/* Of four channels: block_bytes for 16 bytes of a window, bias_bytes. */
-static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, uint32_t block_bytes, uint32_t bias_bytes) {
+void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *operands) {
+  conv_state s;
+  start(&s, params, operands);
+  run_of_nibbles(&s);
+}
+
+void edgec_s8_conv2d_add_4x2c16__mve(const void *params, const edgec_operands *operands) {
+  const edgec_conv2d_add_params *const p = params;
+  conv_state s;
+  start(&s, edgec_conv2d_of(p), operands);
+  s.job.zero_point = p->residual_offset - SUM_HALF;
+  s.job.residual_multiplier = p->residual_multiplier;
+  s.job.residual = (uintptr_t)operands->input[1] - (uintptr_t)operands->output[0];
+  run_of_sums(&s);
+}
+
+/* Of four channels: block_bytes for 16 bytes of a window, bias_bytes; canonical: the check of the same with constants in canonical order. */
+static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, uint32_t block_bytes, uint32_t bias_bytes,
+                        int (*canonical_check)(const void *params, const edgec_sizes *sizes)) {
   edgec_sizes canonical = *sizes;
-  if (sizes->param_count != sizeof *p / 4 || p->groups != 1 || !edgec_within(p->in_c, 1, 0xffff) ||
+  if (sizes->param_count < sizeof *p / 4 || p->groups != 1 || !edgec_within(p->in_c, 1, 0xffff) ||
       !edgec_within(p->out_c, 1, 0x7fff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff)) {
     return 0;
   }
@@ -120,16 +147,24 @@ static int check_stream(const edgec_conv2d_params *p, const edgec_sizes *sizes, 
   canonical.constant[2] = (uint32_t)p->out_c * 4u;
   /* Bounds under which no offset, those of padding included, leaves 32 bits. */
   const uint32_t tensor_max = 0x1ffffffu;
-  const int valid = block_bytes == 64u ? edgec_conv2d_check(p, &canonical) : edgec_conv2d_nibbles_check(p, &canonical);
-  return valid != 0 && sizes->input[0] <= tensor_max && sizes->output[0] <= tensor_max &&
+  return canonical_check(p, &canonical) != 0 && sizes->input[0] <= tensor_max && sizes->output[0] <= tensor_max &&
          edgec_volume(p->pad_top, p->in_w, p->in_c) <= tensor_max && edgec_area(p->pad_left, p->in_c) <= tensor_max &&
          edgec_area(p->stride_w, p->in_c) <= tensor_max && sizes->scratch == scratch_bytes(p);
 }
 
-static int edgec_conv2d_4x2c16_check(const void *params, const edgec_sizes *sizes) { return check_stream(params, sizes, 64u, 32u); }
+static int edgec_conv2d_4x2c16_check(const void *params, const edgec_sizes *sizes) {
+  return check_stream(params, sizes, 64u, 32u, edgec_conv2d_check);
+}
 
-static int edgec_conv2d_4x2n16_check(const void *params, const edgec_sizes *sizes) { return check_stream(params, sizes, 32u, 8u); }
+static int edgec_conv2d_4x2n16_check(const void *params, const edgec_sizes *sizes) {
+  return check_stream(params, sizes, 32u, 8u, edgec_conv2d_nibbles_check);
+}
 
+static int edgec_conv2d_add_4x2c16_check(const void *params, const edgec_sizes *sizes) {
+  return check_stream(edgec_conv2d_of(params), sizes, 64u, 32u, edgec_conv2d_add_check);
+}
+
+const edgec_kernel edgec_s8_conv2d_add_4x2c16__mve_kernel = {0x1840, 1, edgec_s8_conv2d_add_4x2c16__mve, edgec_conv2d_add_4x2c16_check};
 const edgec_kernel edgec_s8w4_conv2d_4x2n16__mve_kernel = {0x01c0, 1, edgec_s8w4_conv2d_4x2n16__mve, edgec_conv2d_4x2n16_check};
 const edgec_kernel edgec_s8_conv2d_4x2c16__mve_kernel = {0x0140, 1, edgec_s8_conv2d_4x2c16__mve, edgec_conv2d_4x2c16_check};
 

@@ -59,26 +59,21 @@
   "vadd.i32 q0, q0, q3\n"                \
   "vadd.i32 q1, q1, q3\n"
 
-PAIRS_FUNCTIONS(nibbles, NIBBLES_ENTER, PAIRS_SUMS("sp"), "", "vmladav.s8", NIBBLES_BLOCK, 64, NIBBLES_QUARTERS, NIBBLES_GATHER)
+PAIRS_FUNCTIONS(nibbles, NIBBLES_ENTER, NIBBLES_ENTER PAIRS_ENTER_GENERAL, PAIRS_SUMS("sp"), "", "vmladav.s8", NIBBLES_BLOCK, 64, NIBBLES_QUARTERS,
+                NIBBLES_GATHER, PAIRS_REQUANTIZE, PAIRS_SHIFT PAIRS_REQUANTIZE)
 
 static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
-  const int general = has_general_finish(job) || job->channels % 8 != 0;
+  const int general = is_clamped(job) || job->shift != 0 || job->channels % 8 != 0;
   if (job->rows == 3) {
     run_three_rows(job, general, edgec_mve_nibbles_rows_general, edgec_mve_nibbles_rows_16, edgec_mve_nibbles_rows_plain);
-  } else if (general) {
-    edgec_mve_nibbles_general(job);
-  } else if (job->blocks == 1) {
-    edgec_mve_nibbles_single(job);
-  } else if (job->blocks <= 4) {
-    edgec_mve_nibbles_short(job);
   } else {
-    edgec_mve_nibbles_plain(job);
+    run_columns(job, general, edgec_mve_nibbles_general, edgec_mve_nibbles_single, edgec_mve_nibbles_short, edgec_mve_nibbles_plain);
   }
 }
 
 #else
 
-static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) { run_pairs_portable(job, 1); }
+static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) { run_pairs_portable(job, 1, 0); }
 
 #endif
 

@@ -34,8 +34,11 @@ typedef struct edgec_mve_pairs {
   int32_t mask[4];       /* 96: minus 2^shift in every lane */
   int32_t shift;         /* 112: layer shift */
   int32_t rows;          /* 116: 1 or 3; of the portable form only */
-  int32_t unused[2];     /* 120 */
+  int32_t residual_multiplier; /* 120: these two of sums only, where zero_point is residual_offset without SUM_HALF */
+  uintptr_t residual;    /* 124: bytes from an output to what is added to it */
 } edgec_mve_pairs;
+
+enum { SUM_HALF = 1 << (EDGEC_SUM_FRACTION - 1) }; /* VQRSHRN adds it; not VQSHRN, which some assemblers encode as VQRSHRN */
 
 #if defined(__ARM_FEATURE_MVE)
 
@@ -219,6 +222,28 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vqmovnb.s32 q0, q0\n"        \
   "vqmovnt.s32 q0, q1\n"
 
+/* The same with a residual. 12 fractional bits mostly take a layer shift, and no sum is saturated by it. `load` brings both positions' four bytes, at r4 and r6, to q3 and, once q0 is done, to q3 again. */
+#define SUMS_LOAD "vldrb.s32 q3, [r4]\n"
+#define SUMS_LOAD_SECOND "vldrb.s32 q3, [r6]\n"
+#define SUMS_LOAD_TAIL "lsr r10, r11, #1\nvctp.32 r10\nvpst\nvldrbt.s32 q3, [r4]\n"
+#define SUMS_LOAD_TAIL_SECOND "vpst\nvldrbt.s32 q3, [r6]\n"
+#define SUMS_REQUANTIZE_BY(load, load_second) \
+  "ldr r2, [sp, #.Lframe + 112]\n"      \
+  "ldrd r8, r4, [sp, #.Lframe + 120]\n" \
+  "ldrh r6, [sp, #.Lframe + 18]\n"      \
+  "vshl.s32 q0, r2\n"           \
+  "vshl.s32 q1, r2\n"           \
+  "add r4, r4, r7\n"            \
+  "add r6, r6, r4\n" load       \
+  "vqrdmlash.s32 q0, q2, r0\n"  \
+  "vmla.s32 q0, q3, r8\n" load_second \
+  "vqrdmlash.s32 q1, q2, r0\n"  \
+  "vmla.s32 q1, q3, r8\n"       \
+  "vqrshrnb.s32 q0, q0, #12\n"  \
+  "vqrshrnt.s32 q0, q1, #12\n"
+#define SUMS_REQUANTIZE SUMS_REQUANTIZE_BY(SUMS_LOAD, SUMS_LOAD_SECOND)
+#define SUMS_REQUANTIZE_TAIL SUMS_REQUANTIZE_BY(SUMS_LOAD_TAIL, SUMS_LOAD_TAIL_SECOND)
+
 #define PAIRS_CLAMP             \
   "vldrw.u32 q1, [sp, #.Lframe + 64]\n" \
   "vldrw.u32 q2, [sp, #.Lframe + 80]\n" \
@@ -255,41 +280,45 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 #define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (const edgec_mve_pairs *job), text)
 
 /* For one form of weights: `sums` loads the accumulators, in single `single_sums` for single_product; `block` is the step of 16 bytes, of
- * instructions of four bytes, block_bytes together; `quarters` the part of it that meets the first window; `gather` as PAIRS_GATHER.
+ * instructions of four bytes, block_bytes together; `quarters` the part of it that meets the first window; `gather` as PAIRS_GATHER;
+ * `finish` as PAIRS_REQUANTIZE, `tail` for any number of channels and any layer shift.
  * plain: clamp bounds are int8's own and channels come in fours; short: and windows have at most four blocks. general: any number of
  * channels, any clamp, any layer shift.
  * single: windows of one block, which stay in q4 and q5 for all channels. rows_plain and rows_general: windows of three rows, each a
  * multiple of three blocks, straight from the tensor. rows_16: rows of three blocks, the second window one block after the first: 16
  * channels and a stride of one. */
 #define PAIRS_GATHER_BOTH(gather) gather(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
-#define PAIRS_FINISH_GENERAL PAIRS_SHIFT PAIRS_REQUANTIZE PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE
-#define PAIRS_FINISH PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE
+#define PAIRS_FINISH(requantize) requantize PAIRS_SATURATE PAIRS_STORE
+#define PAIRS_FINISH_GENERAL(requantize) requantize PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE
 
-#define PAIRS_FUNCTIONS(form, enter, sums, single_sums, single_product, block, block_bytes, quarters, gather)                   \
+#define PAIRS_FUNCTIONS(form, enter, enter_general, sums, single_sums, single_product, block, block_bytes, quarters, gather, finish, tail) \
   PAIRS_FUNCTION(form##_plain, enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block) PAIRS_GATHER_BOTH(gather)     \
-                                   PAIRS_FINISH PAIRS_LEAVE)                                                                    \
+                                   PAIRS_FINISH(finish) PAIRS_LEAVE)                                                            \
   PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK_SHORT(block)                         \
-                                   PAIRS_GATHER_BOTH(gather) PAIRS_FINISH PAIRS_LEAVE)                                          \
-  PAIRS_FUNCTION(form##_general, enter PAIRS_ENTER_GENERAL PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block)         \
-                                     PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL)                                            \
+                                   PAIRS_GATHER_BOTH(gather) PAIRS_FINISH(finish) PAIRS_LEAVE)                                  \
+  PAIRS_FUNCTION(form##_general, enter_general PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block)                     \
+                                     PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(tail))                                      \
   PAIRS_FUNCTION(form##_single, enter PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums) quarters(single_product, "q4")             \
-                                    PAIRS_SECOND(single_product, "q5") gather("", "") PAIRS_FINISH PAIRS_LEAVE)                 \
+                                    PAIRS_SECOND(single_product, "q5") gather("", "") PAIRS_FINISH(finish) PAIRS_LEAVE)         \
   PAIRS_FUNCTION(form##_rows_16, enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather(PAIRS_FIRST_BACK, "") \
-                                     PAIRS_FINISH PAIRS_NEXT("10b", ""))                                                        \
-  PAIRS_FUNCTION(form##_rows_plain, enter PAIRS_START(sums) PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather) PAIRS_FINISH       \
-                                        PAIRS_LEAVE)                                                                            \
-  PAIRS_FUNCTION(form##_rows_general, enter PAIRS_ENTER_GENERAL PAIRS_START(sums) PAIRS_WALK_ROWS(block)                        \
-                                          PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL)
+                                     PAIRS_FINISH(finish) PAIRS_NEXT("10b", ""))                                                \
+  PAIRS_FUNCTION(form##_rows_plain, enter PAIRS_START(sums) PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather)                    \
+                                        PAIRS_FINISH(finish) PAIRS_LEAVE)                                                       \
+  PAIRS_FUNCTION(form##_rows_general, enter_general PAIRS_START(sums) PAIRS_WALK_ROWS(block)                                    \
+                                          PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(tail))
 
-PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8", PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER)
+PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8", PAIRS_BLOCK, 56,
+                PAIRS_QUARTERS, PAIRS_GATHER, PAIRS_REQUANTIZE, PAIRS_SHIFT PAIRS_REQUANTIZE)
+
+/* With a residual. */
+PAIRS_FUNCTIONS(sums, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8",
+                PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER, SUMS_REQUANTIZE, SUMS_REQUANTIZE_TAIL)
 
 /* Any number of channels. */
 PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(PAIRS_SUMS("r1!")) PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
                                PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
-static int has_general_finish(const edgec_mve_pairs *job) {
-  return job->low[0] != INT8_MIN || job->high[0] != INT8_MAX || job->shift != 0;
-}
+static int is_clamped(const edgec_mve_pairs *job) { return job->low[0] != INT8_MIN || job->high[0] != INT8_MAX; }
 
 /* general: the clamp, the shift or the channels ask for it. */
 EDGEC_COPIED void run_three_rows(const edgec_mve_pairs *job, int general, void (*any)(const edgec_mve_pairs *job),
@@ -303,20 +332,37 @@ EDGEC_COPIED void run_three_rows(const edgec_mve_pairs *job, int general, void (
   }
 }
 
+EDGEC_COPIED void run_columns(const edgec_mve_pairs *job, int general, void (*any)(const edgec_mve_pairs *job),
+                              void (*single)(const edgec_mve_pairs *job), void (*few)(const edgec_mve_pairs *job),
+                              void (*plain)(const edgec_mve_pairs *job)) {
+  if (general) {
+    any(job);
+  } else if (job->blocks == 1) {
+    single(job);
+  } else if (job->blocks <= 4) {
+    few(job);
+  } else {
+    plain(job);
+  }
+}
+
+static void edgec_mve_run_sums(const edgec_mve_pairs *job) {
+  const int general = is_clamped(job) || job->channels % 8 != 0;
+  if (job->rows == 3) {
+    run_three_rows(job, general, edgec_mve_sums_rows_general, edgec_mve_sums_rows_16, edgec_mve_sums_rows_plain);
+  } else {
+    run_columns(job, general, edgec_mve_sums_general, edgec_mve_sums_single, edgec_mve_sums_short, edgec_mve_sums_plain);
+  }
+}
+
 static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
-  const int general = has_general_finish(job);
+  const int general = is_clamped(job) || job->shift != 0;
   if (job->rows == 3) {
     run_three_rows(job, general || job->channels % 8 != 0, edgec_mve_pairs_rows_general, edgec_mve_pairs_rows_16, edgec_mve_pairs_rows_plain);
-  } else if (general) {
-    edgec_mve_pairs_general(job);
-  } else if (job->channels % 8 != 0) {
+  } else if (!general && job->channels % 8 != 0) {
     edgec_mve_pairs_tail(job);
-  } else if (job->blocks == 1) {
-    edgec_mve_pairs_single(job);
-  } else if (job->blocks <= 4) {
-    edgec_mve_pairs_short(job);
   } else {
-    edgec_mve_pairs_plain(job);
+    run_columns(job, general, edgec_mve_pairs_general, edgec_mve_pairs_single, edgec_mve_pairs_short, edgec_mve_pairs_plain);
   }
 }
 
@@ -339,7 +385,8 @@ static int32_t pairs_sum(const edgec_mve_pairs *job, const int8_t *x, const int8
   return acc;
 }
 
-static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
+/* nibbles: of weights of 4 bits; sum: a residual is added. */
+static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles, int sum) {
   const int32_t head = nibbles ? 0 : 32; /* bytes of biases in front of the weights; those of 16 bits lie behind them */
   const int32_t multipliers = head + (nibbles ? 32 : 64) * job->rows * job->blocks + (nibbles ? 8 : 0);
   const int32_t blocks = (job->channels + 7) / 8;
@@ -348,13 +395,19 @@ static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
     const int8_t *weights = job->weights;
     for (int32_t left = job->channels; left > 0; left -= 8) {
       int8_t result[8]; /* stored together, as the assembly does: the output may overlap the input */
-      for (int32_t i = 0; i < 8; i++) {
+      for (int32_t i = 0; i < 8 && i < left; i++) {
         const int8_t *const x = (i % 2 == 0 ? job->first : job->second) + pair * job->input_step;
-        const int32_t sum = pairs_sum(job, x, weights + head, i / 2, nibbles, nibbles ? 0 : edgec_mve_word(weights + i / 2 * 4));
+        const int32_t products = pairs_sum(job, x, weights + head, i / 2, nibbles, nibbles ? 0 : edgec_mve_word(weights + i / 2 * 4));
         const int32_t bias = (int32_t)((uint32_t)edgec_mve_word(weights + multipliers - 8 + i / 2 * 2) << 16) >> 16; /* of 16 bits */
-        const int32_t acc = nibbles ? edgec_wrapping_add(sum >> 4, bias) : sum;
+        const int32_t acc = nibbles ? edgec_wrapping_add(products >> 4, bias) : products;
         const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + multipliers + i / 2 * 4));
-        result[i] = edgec_requantize(acc, multiplier, job->shift, job->zero_point, job->low[0], job->high[0]);
+        if (sum) {
+          const int32_t residual = *(const int8_t *)((uintptr_t)(y + job->place[i]) + job->residual);
+          const int32_t addend = edgec_mac(job->zero_point + SUM_HALF, residual, job->residual_multiplier);
+          result[i] = edgec_requantize_sum(acc, multiplier, job->shift, addend, job->low[0], job->high[0]);
+        } else {
+          result[i] = edgec_requantize(acc, multiplier, job->shift, job->zero_point, job->low[0], job->high[0]);
+        }
       }
       for (int32_t i = 0; i < 8 && i < left; i++) {
         y[job->place[i]] = result[i];
@@ -365,7 +418,9 @@ static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
   }
 }
 
-static void edgec_mve_run_pairs(const edgec_mve_pairs *job) { run_pairs_portable(job, 0); }
+static void edgec_mve_run_pairs(const edgec_mve_pairs *job) { run_pairs_portable(job, 0, 0); }
+
+static void edgec_mve_run_sums(const edgec_mve_pairs *job) { run_pairs_portable(job, 0, 1); }
 
 #endif
 

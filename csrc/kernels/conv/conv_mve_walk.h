@@ -126,13 +126,11 @@ static void WALK(run_windows)(conv_state *s) {
   }
 }
 
-static void WALK(run)(const edgec_conv2d_params *p, const edgec_operands *operands) {
-  conv_state s;
-  start(&s, p, operands);
-  if (is_pointwise(p)) {
-    WALK(run_pixels)(&s);
+static void WALK(run)(conv_state *s) {
+  if (is_pointwise(s->p)) {
+    WALK(run_pixels)(s);
   } else {
-    WALK(run_windows)(&s);
+    WALK(run_windows)(s);
   }
-  WALK(flush)(&s, p->out_h * p->out_w);
+  WALK(flush)(s, s->p->out_h * s->p->out_w);
 }

@@ -30,6 +30,13 @@ typedef struct gemm {
   const uint32_t *weights;
 } gemm;
 
+/* The same with a residual added before the rounding: zero_point is residual_offset. */
+typedef struct gemm_sum {
+  gemm g;
+  int32_t residual_multiplier;
+  uintptr_t residual; /* bytes from an output to what is added to it */
+} gemm_sum;
+
 /* Two windows as rows of bytes, to be unpacked side by side: whole words row by row, then what is left over of all rows.
  * One member a word. */
 typedef struct two_windows {
@@ -49,6 +56,9 @@ void edgec_dsp_gemm(const gemm *g);
 void edgec_dsp_gemm_one(const gemm *g);
 /* columns: groups of PATCH_GROUP_WORDS. */
 void edgec_dsp_gemm_3x3(const gemm *g);
+void edgec_dsp_gemm_sum(const gemm_sum *g);
+void edgec_dsp_gemm_sum_one(const gemm_sum *g);
+void edgec_dsp_gemm_sum_3x3(const gemm_sum *g);
 /* Two windows to groups of GEMM_GROUP_WORDS at `to`, and their corrections GEMM_POSITIONS words before it. */
 void edgec_dsp_unpack(uint32_t *to, const two_windows *w);
 /* The same for windows of three rows of nine bytes: 3x3 over three channels. */
@@ -56,12 +66,13 @@ void edgec_dsp_unpack_3x9(uint32_t *to, const two_windows *w);
 /* 4 * words bytes of each of six pixels of a row to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums);
 
-/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40. */
-#define GEMM_ENTER               \
+/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40; with a residual
+ * residual_multiplier 44, residual 48. `last` is the register that takes its last word. */
+#define GEMM_ENTER(frame, last)  \
   "push {r4-r11, lr}\n"          \
-  "sub sp, sp, #44\n"            \
-  "ldmia.w r0, {r1-r11}\n"       \
-  "stmia.w sp, {r1-r11}\n"       \
+  "sub sp, sp, #" frame "\n"     \
+  "ldmia.w r0, {r1-" last "}\n"  \
+  "stmia.w sp, {r1-" last "}\n"  \
   "mov r0, r11\n"
 
 /* Accumulators of channel A in r6-r9, of channel B in r10-r12 and lr; weights r0, columns r1. */
@@ -108,13 +119,8 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
 #define PATCH_AT(offset) "ldrd r2, r3, [r1, #" #offset "]\n"
 #define PATCH_STEP(load, loaded, e0, e2, o0, o2) load GEMM_TAPS(PATCH_AT(e0), PATCH_AT(e2), PATCH_AT(o0), PATCH_AT(o2), loaded)
 
-/* Requantize, saturate and store eight outputs; back to label 1 while there are channels. */
-#define GEMM_FINISH              \
-  "ldrd r1, r4, [sp, #16]\n"     \
-  "ldrd r2, r3, [sp]\n"          \
-  "cmp r4, #0\n"                 \
-  "bne.w 4f\n"                   \
-  "3:\n"                         \
+/* Eight accumulators to bytes: multipliers r2 and r3, zero_point r1. */
+#define GEMM_REQUANTIZE          \
   "smmlar r6, r6, r2, r1\n"      \
   "smmlar r7, r7, r2, r1\n"      \
   "smmlar r8, r8, r2, r1\n"      \
@@ -130,7 +136,32 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "ssat r10, #8, r10\n"          \
   "ssat r11, #8, r11\n"          \
   "ssat r12, #8, r12\n"          \
-  "ssat lr, #8, lr\n"            \
+  "ssat lr, #8, lr\n"
+
+/* The same with a residual: y r2, pitch r3, residual_offset r1; r0, the weights, goes to the stack meanwhile. The residual of each output is read before
+ * any of the eight is written. */
+#define GEMM_ADD(acc, at)        \
+  "ldrsb r5, [r2" at "]\n"       \
+  "mla r5, r5, r4, r1\n"         \
+  "smmlar " acc ", " acc ", r0, r5\n" \
+  "ssat " acc ", #8, " acc ", asr #12\n"
+#define GEMM_REQUANTIZE_SUM      \
+  "str r0, [sp, #40]\n"          \
+  "ldrd r4, r5, [sp, #44]\n"     \
+  "ldr r0, [sp]\n"               \
+  "add r2, r2, r5\n"             \
+  GEMM_ADD("r6", "") GEMM_ADD("r7", ", r3") GEMM_ADD("r8", ", r3, lsl #1") \
+  "add r2, r2, r3\n"             \
+  GEMM_ADD("r9", ", r3, lsl #1")  \
+  "ldr r0, [sp, #4]\n"           \
+  "adds r2, r2, #1\n"            \
+  GEMM_ADD("lr", ", r3, lsl #1") GEMM_ADD("r12", ", r3") GEMM_ADD("r11", "") \
+  "subs r2, r2, r3\n"            \
+  GEMM_ADD("r10", "")            \
+  "ldr r0, [sp, #40]\n"
+
+/* Store eight bytes; back to label 1 while there are channels. */
+#define GEMM_STORE(frame)        \
   "bfi r6, r10, #8, #8\n"        \
   "bfi r7, r11, #8, #8\n"        \
   "bfi r8, r12, #8, #8\n"        \
@@ -146,8 +177,16 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "strh r9, [r2, r3, lsl #1]\n"  \
   "cmp r4, r1\n"                 \
   "bne.w 1b\n"                   \
-  "add sp, sp, #44\n"            \
-  "pop {r4-r11, pc}\n"           \
+  "add sp, sp, #" frame "\n"     \
+  "pop {r4-r11, pc}\n"
+
+/* Requantize, saturate and store eight outputs. */
+#define GEMM_FINISH              \
+  "ldrd r1, r4, [sp, #16]\n"     \
+  "ldrd r2, r3, [sp]\n"          \
+  "cmp r4, #0\n"                 \
+  "bne.w 4f\n"                   \
+  "3:\n" GEMM_REQUANTIZE GEMM_STORE("44") \
   "4:\n"                         \
   "qadd r6, r6, r6\n"            \
   "qadd r7, r7, r7\n"            \
@@ -161,11 +200,24 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "bne 4b\n"                     \
   "b 3b\n"
 
-/* The functions for one form of weights: `start` and `split` stand before and behind the sum of a pair of channels, r7 becomes minus
- * the number of groups by `negate`, `step_bytes` is the size of a GEMM_STEP.
+/* The same with a residual. 12 fractional bits mostly take a layer shift, and no sum is saturated by it. */
+#define GEMM_FINISH_SUM          \
+  "ldrd r1, r4, [sp, #16]\n"     \
+  "ldrd r2, r3, [sp, #8]\n"      \
+  "lsls r6, r6, r4\n"            \
+  "lsls r7, r7, r4\n"            \
+  "lsl r8, r8, r4\n"             \
+  "lsl r9, r9, r4\n"             \
+  "lsl r10, r10, r4\n"           \
+  "lsl r11, r11, r4\n"           \
+  "lsl r12, r12, r4\n"           \
+  "lsl lr, lr, r4\n" GEMM_REQUANTIZE_SUM GEMM_STORE("52")
+
+/* The functions for one form: `enter` and `finish` as GEMM_ENTER and GEMM_FINISH, `start` before and the beginning of `finish` behind the sums
+ * of a pair of channels, r7 becomes minus the number of groups by `negate`, `step_bytes` is the size of a GEMM_STEP.
  * Four groups a round; the first round starts at the group that makes the last one end a round. */
-#define GEMM_FUNCTION(name, negate, step_bytes, start, load, loaded, split)       \
-  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
+#define GEMM_FUNCTION(name, enter, negate, step_bytes, start, load, loaded, finish) \
+  __asm__(EDGEC_DSP_BEGIN(name) enter                                              \
           "subs r7, r8, r7\n"                                                      \
           "lsrs r7, r7, #5\n" negate                                               \
           "and r7, r7, #3\n"                                                       \
@@ -180,10 +232,10 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "2:\n" GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) \
           "ldr r2, [sp, #28]\n"                                                    \
           "cmp r1, r2\n"                                                           \
-          "bne.w 2b\n" split GEMM_FINISH EDGEC_DSP_END(name))
+          "bne.w 2b\n" finish EDGEC_DSP_END(name))
 
-#define GEMM_FUNCTION_3X3(name, start, load, loaded, split)                       \
-  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
+#define GEMM_FUNCTION_3X3(name, enter, start, load, loaded, finish)             \
+  __asm__(EDGEC_DSP_BEGIN(name) enter                                              \
           "1:\n" start                                                             \
           "2:\n" PATCH_STEP(load, loaded, 0, 8, 24, 32) PATCH_STEP(load, loaded, 4, 12, 28, 36)                  \
           PATCH_STEP(load, loaded, 8, 16, 32, 40) PATCH_STEP(load, loaded, 48, 56, 72, 80)                       \
@@ -193,20 +245,62 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "adds r1, #144\n"                                                        \
           "ldr r2, [sp, #28]\n"                                                    \
           "cmp r1, r2\n"                                                           \
-          "bne.w 2b\n" split GEMM_FINISH EDGEC_DSP_END(name))
+          "bne.w 2b\n" finish EDGEC_DSP_END(name))
 
 /* Accumulators r6 and r7, multipliers r8 and r10, y r9, y_end r11, columns_end r12, zero_point lr;
- * frame: columns 0, shift 4. */
-#define GEMM_FUNCTION_ONE(name, start, load, loaded, split)                       \
+ * frame: columns 0, shift 4; with a residual residual_multiplier 8, residual 12, which are behind the gemm. */
+#define GEMM_ONE_ENTER           \
+  "ldr r3, [r0, #24]\n"          \
+  "ldr r0, [r0, #40]\n"          \
+  "push {r3, r4}\n"
+#define GEMM_ONE_ENTER_SUM       \
+  "ldr r3, [r0, #24]\n"          \
+  "ldrd r5, r6, [r0, #44]\n"     \
+  "ldr r0, [r0, #40]\n"          \
+  "push {r3-r6}\n"
+
+/* Shift r4. */
+#define GEMM_ONE_REQUANTIZE      \
+  "cbnz r4, 4f\n"                \
+  "3:\n"                         \
+  "smmlar r6, r6, r8, lr\n"      \
+  "smmlar r7, r7, r10, lr\n"     \
+  "ssat r6, #8, r6\n"            \
+  "ssat r7, #8, r7\n"
+
+#define GEMM_ONE_SHIFTING        \
+  "4:\n"                         \
+  "qadd r6, r6, r6\n"            \
+  "qadd r7, r7, r7\n"            \
+  "subs r4, r4, #1\n"            \
+  "bne 4b\n"                     \
+  "b 3b\n"
+
+/* The second channel may not be there: then its residual is not read. */
+#define GEMM_ONE_REQUANTIZE_SUM  \
+  "lsls r6, r6, r4\n"            \
+  "lsls r7, r7, r4\n"            \
+  "ldrd r2, r3, [sp, #8]\n"      \
+  "add r3, r3, r9\n"             \
+  "ldrsb r4, [r3]\n"             \
+  "add r5, r9, #1\n"             \
+  "cmp r5, r11\n"                \
+  "it ne\n"                      \
+  "ldrsbne r5, [r3, #1]\n"       \
+  "mla r4, r4, r2, lr\n"         \
+  "mla r5, r5, r2, lr\n"         \
+  "smmlar r6, r6, r8, r4\n"      \
+  "smmlar r7, r7, r10, r5\n"     \
+  "ssat r6, #8, r6, asr #12\n"   \
+  "ssat r7, #8, r7, asr #12\n"
+
+#define GEMM_FUNCTION_ONE(name, enter, frame, start, load, loaded, split, requantize, shifting) \
   __asm__(EDGEC_DSP_BEGIN(name)                                                    \
           "push {r4-r11, lr}\n"                                                    \
           "ldr r9, [r0, #8]\n"                                                     \
           "ldrd lr, r4, [r0, #16]\n"                                               \
           "ldr r11, [r0, #36]\n"                                                   \
-          "ldr r12, [r0, #28]\n"                                                   \
-          "ldr r3, [r0, #24]\n"                                                    \
-          "ldr r0, [r0, #40]\n"                                                    \
-          "push {r3, r4}\n"                                                        \
+          "ldr r12, [r0, #28]\n" enter                                             \
           "1:\n"                                                                   \
           "ldr r1, [sp]\n"                                                         \
           "ldmia.w r0!, {r6, r7, r8, r10}\n" start                                 \
@@ -221,33 +315,29 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "smlad r7, r5, r3, r7\n"                                                 \
           "cmp r1, r12\n"                                                          \
           "bne 2b\n" split                                                         \
-          "ldr r4, [sp, #4]\n"                                                     \
-          "cbnz r4, 4f\n"                                                          \
-          "3:\n"                                                                   \
-          "smmlar r6, r6, r8, lr\n"                                                \
-          "smmlar r7, r7, r10, lr\n"                                               \
-          "ssat r6, #8, r6\n"                                                      \
-          "ssat r7, #8, r7\n"                                                      \
+          "ldr r4, [sp, #4]\n" requantize                                          \
           "strb r6, [r9], #1\n"                                                    \
           "cmp r9, r11\n"                                                          \
           "itt ne\n"                                                               \
           "strbne r7, [r9], #1\n"                                                  \
           "cmpne r9, r11\n"                                                        \
           "bne 1b\n"                                                               \
-          "add sp, sp, #8\n"                                                       \
-          "pop {r4-r11, pc}\n"                                                     \
-          "4:\n"                                                                   \
-          "qadd r6, r6, r6\n"                                                      \
-          "qadd r7, r7, r7\n"                                                      \
-          "subs r4, r4, #1\n"                                                      \
-          "bne 4b\n"                                                               \
-          "b 3b\n" EDGEC_DSP_END(name))
+          "add sp, sp, #" frame "\n"                                               \
+          "pop {r4-r11, pc}\n" shifting EDGEC_DSP_END(name))
 
-GEMM_FUNCTION(edgec_dsp_gemm, "negs r7, r7\n", 84, GEMM_START, GEMM_LOAD, "", ""); /* 16 + 32 * groups */
+#define GEMM_PLAIN_ENTER GEMM_ENTER("44", "r11")
+#define GEMM_NEGATE "negs r7, r7\n" /* 16 + 32 * groups */
+#define GEMM_ONE_START "ldr r2, [r1], #16\nadd r6, r6, r2\nadd r7, r7, r2\n"
 
-GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_START, GEMM_LOAD, "", "");
+GEMM_FUNCTION(edgec_dsp_gemm, GEMM_PLAIN_ENTER, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH);
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_PLAIN_ENTER, GEMM_START, GEMM_LOAD, "", GEMM_FINISH);
+GEMM_FUNCTION_ONE(edgec_dsp_gemm_one, GEMM_ONE_ENTER, "8", GEMM_ONE_START, GEMM_LOAD, "", "", GEMM_ONE_REQUANTIZE, GEMM_ONE_SHIFTING);
 
-GEMM_FUNCTION_ONE(edgec_dsp_gemm_one, "ldr r2, [r1], #16\nadd r6, r6, r2\nadd r7, r7, r2\n", GEMM_LOAD, "", "");
+#define GEMM_SUM_ENTER GEMM_ENTER("52", "r12, lr")
+
+GEMM_FUNCTION(edgec_dsp_gemm_sum, GEMM_SUM_ENTER, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH_SUM);
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_sum_3x3, GEMM_SUM_ENTER, GEMM_START, GEMM_LOAD, "", GEMM_FINISH_SUM);
+GEMM_FUNCTION_ONE(edgec_dsp_gemm_sum_one, GEMM_ONE_ENTER_SUM, "16", GEMM_ONE_START, GEMM_LOAD, "", "", GEMM_ONE_REQUANTIZE_SUM, "");
 
 /* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
 #define UNPACK_WORD(odd, next)     \
@@ -376,16 +466,23 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
 
 #else
 
-static int8_t requantized(const gemm *g, int32_t acc, uint32_t multiplier) {
-  return (int8_t)edgec_ssat8(edgec_smmlar(edgec_scale_up(acc, g->shift), (int32_t)multiplier, g->zero_point));
+/* The output at y; sum: null where no residual is added. */
+static int8_t requantized(const gemm *g, const gemm_sum *sum, int32_t acc, uint32_t multiplier, const int8_t *y) {
+  int32_t addend = g->zero_point;
+  if (sum != NULL) {
+    addend = edgec_mac(addend, *(const int8_t *)((uintptr_t)y + sum->residual), sum->residual_multiplier);
+  }
+  const int32_t scaled = edgec_smmlar(edgec_scale_up(acc, g->shift), (int32_t)multiplier, addend);
+  return (int8_t)edgec_ssat8(sum != NULL ? scaled >> EDGEC_SUM_FRACTION : scaled);
 }
 
 static int32_t four_taps(int32_t acc, uint32_t word, uint32_t even, uint32_t odd) {
   return edgec_smlad(edgec_sxtb16_high(word), odd, edgec_smlad(word, even, acc));
 }
 
-/* All functions in C: `count` positions, 4 or 1; groups are of patches or of columns; weights have 4 bits (nibbles) or 8. */
-static void run_gemm(const gemm *g, int32_t count, int patches, int nibbles) {
+/* All functions in C: `count` positions, 4 or 1; groups are of patches or of columns; weights have 4 bits (nibbles) or 8; sum: null, or
+ * what g is part of. */
+static void run_gemm(const gemm *g, const gemm_sum *sum, int32_t count, int patches, int nibbles) {
   const uint32_t *w = g->weights;
   const int32_t heads = nibbles ? 2 * (int32_t)GEMM_POSITIONS : (int32_t)GEMM_POSITIONS;
   for (int8_t *y = g->y; y != g->y_end;) {
@@ -411,20 +508,27 @@ static void run_gemm(const gemm *g, int32_t count, int patches, int nibbles) {
     const int32_t channels = y + 1 == g->y_end ? 1 : 2;
     for (int32_t i = 0; i < count; i++) {
       const int32_t a = nibbles ? (int32_t)((uint32_t)acc[i] - (uint32_t)acc[count + i]) >> 4 : acc[i];
-      y[i * g->pitch] = requantized(g, a, head[2]);
+      int8_t *const at = y + i * g->pitch;
+      at[0] = requantized(g, sum, a, head[2], at);
       if (channels == 2) {
-        y[i * g->pitch + 1] = requantized(g, acc[count + i], head[3]);
+        at[1] = requantized(g, sum, acc[count + i], head[3], at + 1);
       }
     }
     y += channels;
   }
 }
 
-static void edgec_dsp_gemm(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 0, 0); }
+static void edgec_dsp_gemm(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 0, 0); }
 
-static void edgec_dsp_gemm_one(const gemm *g) { run_gemm(g, 1, 0, 0); }
+static void edgec_dsp_gemm_one(const gemm *g) { run_gemm(g, NULL, 1, 0, 0); }
 
-static void edgec_dsp_gemm_3x3(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 1, 0); }
+static void edgec_dsp_gemm_3x3(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 1, 0); }
+
+static void edgec_dsp_gemm_sum(const gemm_sum *g) { run_gemm(&g->g, g, GEMM_POSITIONS, 0, 0); }
+
+static void edgec_dsp_gemm_sum_one(const gemm_sum *g) { run_gemm(&g->g, g, 1, 0, 0); }
+
+static void edgec_dsp_gemm_sum_3x3(const gemm_sum *g) { run_gemm(&g->g, g, GEMM_POSITIONS, 1, 0); }
 
 static void unpack_word(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t *sums, int32_t odd) {
   const uint32_t words[2] = {edgec_load_word(x0), edgec_load_word(x1)};

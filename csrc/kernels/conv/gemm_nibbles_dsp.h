@@ -87,20 +87,21 @@ void edgec_dsp_gemm_nibbles_3x3(const gemm *g);
   "asr r8, r8, #4\n"             \
   "asr r9, r9, #4\n"
 
-GEMM_FUNCTION(edgec_dsp_gemm_nibbles, "rsb r7, r7, #1\n", 88, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_SPLIT); /* 32 + 32 * groups */
+#define NIBBLE_FINISH NIBBLE_SPLIT GEMM_FINISH
+#define NIBBLE_NEGATE "rsb r7, r7, #1\n" /* 32 + 32 * groups */
 
-GEMM_FUNCTION_3X3(edgec_dsp_gemm_nibbles_3x3, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_SPLIT);
-
-GEMM_FUNCTION_ONE(edgec_dsp_gemm_nibbles_one, "ldr r3, [r1, #16]\nldr r2, [r1], #32\nadd r6, r6, r2\nadd r7, r7, r3\n", NIBBLE_LOAD, NIBBLE_MASK,
-                  "sub r6, r6, r7\nasr r6, r6, #4\n");
+GEMM_FUNCTION(edgec_dsp_gemm_nibbles, GEMM_PLAIN_ENTER, NIBBLE_NEGATE, 88, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_FINISH);
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_nibbles_3x3, GEMM_PLAIN_ENTER, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_FINISH);
+GEMM_FUNCTION_ONE(edgec_dsp_gemm_nibbles_one, GEMM_ONE_ENTER, "8", "ldr r3, [r1, #16]\nldr r2, [r1], #32\nadd r6, r6, r2\nadd r7, r7, r3\n", NIBBLE_LOAD,
+                  NIBBLE_MASK, "sub r6, r6, r7\nasr r6, r6, #4\n", GEMM_ONE_REQUANTIZE, GEMM_ONE_SHIFTING);
 
 #else
 
-static void edgec_dsp_gemm_nibbles(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 0, 1); }
+static void edgec_dsp_gemm_nibbles(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 0, 1); }
 
-static void edgec_dsp_gemm_nibbles_one(const gemm *g) { run_gemm(g, 1, 0, 1); }
+static void edgec_dsp_gemm_nibbles_one(const gemm *g) { run_gemm(g, NULL, 1, 0, 1); }
 
-static void edgec_dsp_gemm_nibbles_3x3(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 1, 1); }
+static void edgec_dsp_gemm_nibbles_3x3(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 1, 1); }
 
 #endif
 
