@@ -11,6 +11,7 @@ from edgec import graph, importer, lower
 from edgec.compress import Options, low_bits, quantize
 from edgec.compress.report import sqnr_db
 from edgec.compress.weight_bytes import weight_bytes
+from edgec.compress.weights import grid_of
 from edgec.errors import UsageError
 from edgec.graph.edit import constant
 from edgec.importer import import_model
@@ -82,7 +83,7 @@ def test_only_named_layers_get_4_bits():
 def test_all_layers_at_4_bits(rounding):
     model, report = checked(model_of(small_net()), calibration=samples(), options=Options(weight_bits=4, rounding=rounding))
     for dtype, q in weights_of(model).values():
-        assert dtype == ir.DataType.INT4 and np.abs(q).max() == 7
+        assert dtype == ir.DataType.INT4 and -8 <= q.min() and q.max() == 7
     assert next(iter(report.output_sqnr_db.values())) > 10
 
 
@@ -97,13 +98,14 @@ def test_compiled_network_equals_the_simulation():
 
 
 def test_solving_anew_beats_rounding():
-    x = samples(40, seed=6)
-    exact = run(model_of(small_net()), x)
-    noise = {}
-    for rounding in ("nearest", "second_order"):
-        model, _ = quantize(model_of(small_net()), calibration=samples(200), options=Options(weight_bits=4, rounding=rounding))
-        noise[rounding] = sqnr_db(exact, run(model, x))
-    assert noise["second_order"] > noise["nearest"] + 1
+    """On the average of three draws: one of them says little about so small a network."""
+    gain = []
+    for seed in (6, 7, 8):
+        x, data = samples(40, seed=seed), samples(200, seed=seed + 20)
+        exact = run(model_of(small_net()), x)
+        nearest, second = (quantize(model_of(small_net()), calibration=data, options=Options(weight_bits=4, rounding=r))[0] for r in ("nearest", "second_order"))
+        gain.append(sqnr_db(exact, run(second, x)) - sqnr_db(exact, run(nearest, x)))
+    assert np.mean(gain) > 1
 
 
 @pytest.mark.parametrize("dead_bias", [0.0, 0.6])
@@ -144,15 +146,17 @@ def test_one_sample():
 def solved(patches: np.ndarray, rows: np.ndarray, wanted: np.ndarray, bits: int = 4) -> np.ndarray:
     """Real weights that fit_layer finds."""
     q, scale = low_bits.fit_layer(rows, patches.astype(np.float32), wanted, np.zeros(len(rows)), bits)
-    assert q.dtype == np.float64 and scale.dtype == np.float32 and np.array_equal(q, np.rint(q)) and np.abs(q).max(initial=0) <= 2 ** (bits - 1) - 1
+    assert q.dtype == np.float64 and scale.dtype == np.float32 and np.array_equal(q, np.rint(q))
+    low, high = grid_of(bits)
+    assert q.min(initial=0) >= low and q.max(initial=0) <= high
     return q * scale[:, None].astype(np.float64)
 
 
 def test_weights_on_the_grid_are_found():
-    """Weights that 4 bits can hold come back, whatever the correlations of the inputs."""
+    """Weights that 4 bits can hold come back, −8 too, whatever the correlations of the inputs."""
     rng = np.random.default_rng(1)
     mixed = rng.normal(0, 1, (2000, 12)) @ rng.normal(0, 1, (12, 12))
-    rows = np.hstack([np.full((5, 1), 7), rng.integers(-7, 8, (5, 11))]) * rng.uniform(0.5, 2, (5, 1))
+    rows = np.hstack([np.full((5, 1), 7), rng.integers(-8, 8, (5, 11))]) * rng.uniform(0.5, 2, (5, 1))
     np.testing.assert_allclose(solved(mixed[None], rows, mixed @ rows.T), rows, rtol=1e-5, atol=1e-6)
 
 

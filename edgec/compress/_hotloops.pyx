@@ -80,32 +80,32 @@ def rounding_error(const double[::1] values, const double[::1] counts, double sc
 
 
 def channel_scales(
-    const double[:, ::1] weights, const double[:, ::1] importance, const double[::1] largest, const double[::1] fractions, int steps
+    const double[:, ::1] weights, const double[:, ::1] importance, const double[::1] largest, const double[::1] fractions, int low, int high
 ):
-    """For each row of weights the scale largest/steps · fraction with the least Σ importance·(w − s·clamp(rint(w/s)))².
+    """For each row of weights the scale largest/high · fraction with the least Σ importance·(w − s·clamp(rint(w/s), low, high))².
 
     weights, importance: [channels, entries]; largest: max |w| of each row; fractions: candidates, tried in order, the first
-    of equals wins; steps: 127 for int8. Returns double [channels].
+    of equals wins. Returns double [channels].
     """
     import numpy as np
 
     cdef Py_ssize_t c, i, f, n = weights.shape[1]
-    cdef double scale, inverse, q, e, total, best, limit = steps
+    cdef double scale, inverse, q, e, total, best, least = low, greatest = high
     chosen = np.zeros(weights.shape[0])
     cdef double[::1] out = chosen
     with nogil:
         for c in range(weights.shape[0]):
             best = -1
             for f in range(fractions.shape[0]):
-                scale = largest[c] / limit * fractions[f]
+                scale = largest[c] / greatest * fractions[f]
                 if scale <= 0:
                     continue
                 inverse = 1.0 / scale
                 total = 0
                 for i in range(n):
                     q = weights[c, i] * inverse
-                    q = limit if q > limit else q
-                    q = -limit if q < -limit else q
+                    q = greatest if q > greatest else q
+                    q = least if q < least else q
                     e = weights[c, i] - ((q + ROUND64) - ROUND64) * scale
                     total += importance[c, i] * e * e
                     if best >= 0 and total >= best:
@@ -128,8 +128,8 @@ def fake_quantize(const float[::1] x, float[::1] out, float scale, int zero_poin
             out[i] = ((q + ROUND32) - ROUND32) * scale
 
 
-def descend(double[:, ::1] q, double[:, ::1] gradient, const double[:, ::1] hessian, const double[::1] scales, int limit, int sweeps):
-    """Coordinate descent on Σ_r Δ_r H Δ_rᵀ, Δ = target − s·q: each integer in turn goes to the best value in [−limit, limit].
+def descend(double[:, ::1] q, double[:, ::1] gradient, const double[:, ::1] hessian, const double[::1] scales, int low, int high, int sweeps):
+    """Coordinate descent on Σ_r Δ_r H Δ_rᵀ, Δ = target − s·q: each integer in turn goes to the best value in [low, high].
 
     q [rows, columns] is changed in place, as is gradient = Δ H; hessian [columns, columns]. Stops when a sweep changes nothing.
     Returns the number of changes made.
@@ -146,10 +146,10 @@ def descend(double[:, ::1] q, double[:, ::1] gradient, const double[:, ::1] hess
                     if hessian[j, j] <= 0:
                         continue
                     new = rint(q[r, j] + gradient[r, j] / (hessian[j, j] * scales[r]))
-                    if new > limit:
-                        new = limit
-                    elif new < -limit:
-                        new = -limit
+                    if new > high:
+                        new = high
+                    elif new < low:
+                        new = low
                     if new != q[r, j]:
                         step = scales[r] * (new - q[r, j])
                         for k in range(columns):
@@ -204,19 +204,19 @@ def product(const double[:, ::1] a, const double[:, ::1] b):
     return result
 
 
-def propagate(double[:, ::1] target, const double[::1] scale, const double[:, ::1] upper, double[:, ::1] q, int limit):
+def propagate(double[:, ::1] target, const double[::1] scale, const double[:, ::1] upper, double[:, ::1] q, int low, int high):
     """Rounds column after column; what each gets wrong moves the targets of those behind it by its row of upper.
 
     target [rows, columns] is changed in place, q gets the integers; upper [columns, columns] as factor_upper makes it.
     """
     cdef Py_ssize_t r, j, k, n = target.shape[1]
-    cdef double error, most = limit, v
+    cdef double error, least = low, greatest = high, v
     with nogil:
         for r in range(target.shape[0]):
             for j in range(n):
                 v = rint(target[r, j] / scale[r])
-                v = most if v > most else v
-                v = -most if v < -most else v
+                v = greatest if v > greatest else v
+                v = least if v < least else v
                 q[r, j] = v
                 error = target[r, j] - scale[r] * v
                 for k in range(j + 1, n):

@@ -117,7 +117,7 @@ class Ladder:
             elif o.weight_search:
                 yield "MSE weight scales", lambda best: replace(best, layers=replace(best.layers, search=True))
         dense, depthwise = o.equalize
-        if self.low:  # small channels cost dense layers of 15 levels more than they gain; depthwise ones have scales for each
+        if self.low:  # small channels cost dense layers of 16 levels more than they gain; depthwise ones have scales for each
             dense = 0.0
             if depthwise and any(is_depthwise(n) for n in self._base.placement.layers):
                 yield "equalization before depthwise layers", self._equalized(dense, depthwise)

@@ -24,7 +24,7 @@ from edgec.compress.weights import (
     bias_scale,
     channel_scales,
     from_rows,
-    limit_of,
+    grid_of,
     round_bias,
     round_nearest,
     smallest_scales,
@@ -253,7 +253,7 @@ def _round_weights(
         q = round_nearest(rows, scale, bits)
     else:
         split = rows.reshape(groups, len(rows) // groups, -1)
-        q = so.round_second_order(split, scale.astype(np.float64).reshape(groups, -1), statistics.covariance, limit_of(bits)).reshape(rows.shape)
+        q = so.round_second_order(split, scale.astype(np.float64).reshape(groups, -1), statistics.covariance, grid_of(bits)).reshape(rows.shape)
     q = from_rows(q, weights.shape, node).astype(np.int8)
     return LayerWeights(q, scale, round_bias(bias, x, scale), 1 if transposed else 0, bits)
 

@@ -87,27 +87,27 @@ def spread(samples: int, sizes: tuple[int, ...] | list[int], limit: int) -> np.n
     return np.arange(0, total, step)
 
 
-def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.ndarray, limit: int = 127) -> np.ndarray:
-    """Integers in [−limit, limit] for target float64 [groups, rows, entries], scale float64 [groups, rows]; returns float64, same shape."""
+def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.ndarray, grid: tuple[int, int] = (-127, 127)) -> np.ndarray:
+    """Integers of the grid for target float64 [groups, rows, entries], scale float64 [groups, rows]; returns float64, same shape."""
     hessian = _damped(covariance)
     q = np.empty_like(target)
     for g in range(len(target)):
-        integers = factor_and_propagate(target[g], scale[g], hessian[g], limit)
+        integers = factor_and_propagate(target[g], scale[g], hessian[g], grid)
         delta = target[g] - scale[g][:, None] * integers
         gradient = _hotloops.product(delta, hessian[g])
-        _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), limit, SWEEPS)
+        _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), *grid, SWEEPS)
         q[g] = integers
     return q
 
 
-def factor_and_propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, limit: int) -> np.ndarray:
-    """Integers in [−limit, limit] for target float64 [rows, entries], scale float64 [rows]; the entries of most variance come first."""
+def factor_and_propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+    """Integers of the grid for target float64 [rows, entries], scale float64 [rows]; the entries of most variance come first."""
     order = np.argsort(-np.diagonal(hessian), kind="stable")
     back = np.argsort(order, kind="stable")
-    return np.ascontiguousarray(_propagate(target[:, order], scale, hessian[np.ix_(order, order)], limit)[:, back])
+    return np.ascontiguousarray(_propagate(target[:, order], scale, hessian[np.ix_(order, order)], grid)[:, back])
 
 
-def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, limit: int) -> np.ndarray:
+def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """Column by column, each taking over the errors of those before it.
 
     With H = U D Uᵀ, U unit upper triangular, column j is rounded at target_j + Σ_{k<j} (target_k − s·q_k)·U[k, j]. That is the
@@ -116,7 +116,7 @@ def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, limit
     upper = np.ascontiguousarray(hessian, np.float64).copy()
     _hotloops.factor_upper(upper)
     q = np.empty(target.shape)
-    _hotloops.propagate(np.array(target, np.float64, order="C"), np.ascontiguousarray(scale, np.float64), upper, q, limit)
+    _hotloops.propagate(np.array(target, np.float64, order="C"), np.ascontiguousarray(scale, np.float64), upper, q, *grid)
     return q
 
 

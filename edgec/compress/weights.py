@@ -29,7 +29,7 @@ class LayerWeights:
 
     q int8; scale float32 [out_channels] (equal for all channels of a grouped ConvTranspose, which ONNX cannot quantize by
     channel); bias int32 [out_channels] at scale s_x·scale; axis: of q, the one scale belongs to; bits: 8, or 4 where q is in
-    [−7, 7] and the QDQ model shall say INT4.
+    [−8, 7] and the QDQ model shall say INT4.
     """
 
     q: np.ndarray
@@ -47,9 +47,9 @@ class LayerWeights:
         return self.q.astype(np.float32) * self.scale.reshape(shape)
 
 
-def limit_of(bits: int) -> int:
-    """The greatest integer of weights with so many bits; the least is its negative."""
-    return 2 ** (bits - 1) - 1
+def grid_of(bits: int) -> tuple[int, int]:
+    """The least and the greatest integer of weights with so many bits. Of 4 bits all sixteen are used: the last one is worth half a dB."""
+    return (-8, 7) if bits == 4 else (-127, 127)
 
 
 def as_rows(weights: np.ndarray, node: ir.Node) -> np.ndarray:
@@ -88,13 +88,13 @@ def channel_scales(rows: np.ndarray, importance: np.ndarray, floor: np.ndarray, 
     largest = np.abs(rows).max(axis=1, initial=0.0)
     fractions = np.ones(1) if not search else SCALE_FRACTIONS if bits == 8 else NARROW_FRACTIONS
     args = [np.ascontiguousarray(a, np.float64) for a in (rows, np.broadcast_to(importance, rows.shape), largest, fractions)]
-    scales = np.maximum(_hotloops.channel_scales(*args, limit_of(bits)), floor)
+    scales = np.maximum(_hotloops.channel_scales(*args, *grid_of(bits)), floor)
     return np.where(scales > 0, scales, 1.0).astype(np.float32)
 
 
 def round_nearest(rows: np.ndarray, scale: np.ndarray, bits: int = 8) -> np.ndarray:
-    """float64 integers in [−127, 127] ([−7, 7] at 4 bits) of rows / scale."""
-    return np.clip(np.rint(rows / scale.astype(np.float64)[:, None]), -limit_of(bits), limit_of(bits))
+    """float64 integers in the grid of rows / scale."""
+    return np.clip(np.rint(rows / scale.astype(np.float64)[:, None]), *grid_of(bits))
 
 
 def round_bias(bias: np.ndarray, x: Quantization, scale: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress.weights import grid_of
 from edgec.graph.edit import integer, is_op
 from edgec.lower import View
 from edgec.ops.layout import physical_positions
@@ -17,15 +18,16 @@ BITS = {ir.DataType.INT8: 8, ir.DataType.UINT8: 8, ir.DataType.INT4: 4, ir.DataT
 class StoredLayer:
     """Weights and bias of one Conv, ConvTranspose, Gemm or MatMul of a QDQ model.
 
-    limits: least and greatest integer around 0 that training may choose: ±127 or ±7, and beyond it what is there already.
+    limits: least and greatest integer around 0 that training may choose: those the quantizer would, and beyond them what is there already.
     trains_weights, trains_bias: False where the integers serve several nodes, have a zero_point of their own, or are not there.
     """
 
     def __init__(self, node: ir.Node, views: Mapping[ir.Value, View]) -> None:
         self.weights, self.zero_point, alone = _stored(node, 1)
         array = self.weights.const_value.numpy().astype(np.int32) - self.zero_point
-        limit = 2 ** (BITS.get(self.weights.const_value.dtype, 8) - 1) - 1
-        self.limits = (min(-limit, int(array.min(initial=0))), max(limit, int(array.max(initial=0))))
+        self.bits = BITS.get(self.weights.const_value.dtype, 8)
+        low, high = grid_of(self.bits)
+        self.limits = (min(low, int(array.min(initial=0))), max(high, int(array.max(initial=0))))
         self.trains_weights = alone and np.ndim(self.zero_point) == 0
         self.bias, zero, alone = _stored(node, 2)
         self.trains_bias = self.bias is not None and alone and not np.any(zero) and self.bias.const_value.dtype == ir.DataType.INT32
