@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import onnx_ir as ir
 
 from edgec.compress import low_bits
+from edgec.compress.adaround import learn_rounding
 from edgec.compress.calibrate import PROBES
+from edgec.compress.distillation import require_torch
 from edgec.compress.evidence import evidence, name_behind
 from edgec.compress.ladder import Ladder
 from edgec.compress.layerwise import ensure_bias
@@ -32,7 +34,7 @@ class Options:
     """How far up the ladder to go.
 
     ranges: "mse" or "minmax"; output_ranges: search them further by the error of the outputs (not with "minmax");
-    rounding: "second_order" or "nearest"; bias_correction, weight_search: see LayerOptions;
+    rounding: "second_order", "nearest", or "adaround": second order, then learned (`adaround`, with torch; minutes); bias_correction, weight_search: see LayerOptions;
     equalize: exponents for activations that dense layers and that only depthwise layers read, (0, 0) for none;
     lattice: exact parameters for inputs whose values lie on a grid of at most 256 steps.
     weight_bits: 4 or 8 for all layers, or layer name → 4 or 8 (layers not named have 8). Layers of kinds that have no 4-bit
@@ -60,7 +62,7 @@ class Options:
     wide_where_cheap: bool = True
 
     def __post_init__(self) -> None:
-        for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest"))):
+        for name, value, known in (("ranges", self.ranges, ("mse", "minmax")), ("rounding", self.rounding, ("second_order", "nearest", "adaround"))):
             if value not in known:
                 why = f"known are {', '.join(known)}"
                 raise UsageError(f"unknown {name} {value!r}", where=f"quantize options, {name}", why=why, fix=f"use {known[0]!r}")
@@ -89,9 +91,13 @@ def quantize(
     Raises:
         DataError: no samples, a wrong shape, NaN or infinite values, in the data or in an activation.
         UsageError: weight_bits names a layer that the model does not have, or one that must have 8 bits.
-        FitError: weight_bytes is less than 4 bits everywhere take.
+        FitError: weight_bytes is less than 4 bits everywhere take. ToolError: rounding is "adaround" and torch is not installed.
     """
     shapes = {v.name: shape_of(v) for v in model.graph.inputs}
+    learned = options.rounding == "adaround"
+    if learned:
+        require_torch("quantize options, rounding", 'leave rounding at "second_order", or pip install torch==2.13.0')
+        options = replace(options, rounding="second_order")
     drawn = isinstance(calibration, str) and calibration == SYNTHETIC
     samples = synthetic(shapes) if drawn else calibration if isinstance(calibration, Samples) else Samples(calibration, shapes)
     split = Split(samples)
@@ -110,8 +116,13 @@ def quantize(
     report.weight_bits, report.weight_bytes = bits, weight_bytes(model, bits)
     report.sensitivities = sensitivities
     judged = {v.name: (j.name, j) for v, j in zip(c.model.graph.outputs, c.judged, strict=True)}
+    smooth = c.model.clone() if learned else None
     insert_qdq(c.model, c.placement, ranges.parameters, walk.weights)
+    quantized = c.model
+    if learned:
+        quantized, rung = learn_rounding(c.model, smooth, split, progress)
+        report.rungs.append(rung)
     names = {output: (name, name_behind(value)) for output, (name, value) in judged.items()}
-    report.outputs = evidence(exact, c.model, names, split, progress)
+    report.outputs = evidence(exact, quantized, names, split, progress)
     report.output_sqnr_db = {o.name: o.sqnr_db for o in report.outputs}
-    return c.model, report
+    return quantized, report

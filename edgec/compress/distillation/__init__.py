@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from edgec.compress.augment import Augment
 
-__all__ = ["distill"]
+__all__ = ["distill", "require_torch"]
+
+
+def require_torch(where: str, fix: str = "pip install torch==2.13.0") -> None:
+    """Raises ToolError where torch is not installed."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise ToolError("torch is not installed", where=where, why="training needs it; nothing else of edgec does", fix=fix) from None
 
 
 def distill(
@@ -42,6 +50,7 @@ def distill(
     threads: int | None = 1,
     precision: str = "auto",
     choose: str = "best",
+    learned_rounding: str = "narrow",
     checkpoint: str | os.PathLike | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> tuple[ir.Model, dict[str, Any]]:
@@ -65,6 +74,8 @@ def distill(
             same name, channel by channel where the student has fewer of them.
         choose: "best" keeps the state with the least loss on the select part; "last" trains on that part too and keeps the last average:
             better with a few hundred samples, or where the student was fitted to that part before.
+        learned_rounding: of a QDQ student, which weights settle on integers one by one instead of being rounded straight through in every step:
+            "narrow" those of 4 bits, "all", or "none". None of them is rounded before nine tenths of the run: give a budget that can be spent.
         held_out: other samples to take the report's figures from; the report part of data is then trained on too.
         threads: of torch; None is its own choice. Beside other work on the machine two are far slower than one (58 steps instead of 319).
         precision: of training steps, never of figures: "float32", "bfloat16", or "auto": bfloat16 for a float student on a processor that
@@ -78,14 +89,11 @@ def distill(
         ToolError: torch is not installed. UsageError: both budgets or none, unknown options, a checkpoint of another run.
         ModelError: an operator that cannot be trained. DataError: unusable samples.
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise ToolError("torch is not installed", where="distillation", why="training needs it; nothing else of edgec does", fix="pip install torch==2.13.0") from None
+    require_torch("distillation")
     from edgec.compress.distillation.distilling import Options, run
 
     options = Options(
         seconds, steps, seed, batch, learning_rate, warmup, average, temperature, divergence, features, threads, precision, choose,
-        augment if isinstance(augment, str) else getattr(augment, "__qualname__", "function"),
+        augment if isinstance(augment, str) else getattr(augment, "__qualname__", "function"), learned_rounding,
     )  # fmt: skip
     return run(student, teacher, data, options, quantize=quantize, augment=augment, held_out=held_out, checkpoint=None if checkpoint is None else Path(checkpoint), progress=progress)

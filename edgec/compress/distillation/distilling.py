@@ -19,7 +19,7 @@ from edgec.compress.distillation.network import FloatNetwork
 from edgec.compress.distillation.objective import Objective
 from edgec.compress.distillation.samples import SampleStore
 from edgec.compress.distillation.students import Student, match_features, student_of
-from edgec.compress.distillation.training import MEASURED, Budget, Training, digest, tensors
+from edgec.compress.distillation.training import MEASURED, SELECTED_AT_MOST, Budget, Training, digest, tensors
 from edgec.compress.report import sqnr_db
 from edgec.compress.splits import FIT, REPORT, SELECT
 from edgec.data import Samples
@@ -31,6 +31,7 @@ RATES = {False: 0.01, True: 0.005}
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 CHOICES = ("best", "last")
+LEARNED = ("narrow", "all", "none")
 
 CALIBRATED = 1024
 """Samples that calibrate a float student which is to be quantized."""
@@ -54,6 +55,7 @@ class Options:
     precision: str
     choose: str
     augment: str
+    learned_rounding: str = "narrow"
 
     def __post_init__(self) -> None:
         if (self.seconds is None) == (self.steps is None):
@@ -62,7 +64,7 @@ class Options:
         for name, value in positive.items():
             if value is not None and not value > 0:
                 raise _bad(name, f"{name} must be positive", f"it is {value}", "give a positive number")
-        for name, known in (("precision", PRECISIONS), ("choose", CHOICES)):
+        for name, known in (("precision", PRECISIONS), ("choose", CHOICES), ("learned_rounding", LEARNED)):
             if getattr(self, name) not in known:
                 raise _bad(name, f"unknown {name} {getattr(self, name)!r}", f"known are {', '.join(known)}", f'use "{known[0]}"')
         for name in ("warmup", "average"):
@@ -95,7 +97,7 @@ def run(
     if quantize is not None and not importer.is_quantized(student):
         student = _quantized(student, samples, quantize, progress)
     with _deterministic(options.threads) as threads:
-        network = student_of(student, teacher, options.features > 0, options.seed)
+        network = student_of(student, teacher, options.features > 0, options.seed, options.learned_rounding)
         objective = Objective(network.outputs, network.features, options.temperature, options.divergence, options.features)
         teaching = FloatNetwork(teacher, trainable=False, keep=objective.teacher_values)
         precision = _precision(options.precision, network.quantized)
@@ -123,6 +125,7 @@ def run(
             "not_held_out": samples.degraded,
             "loss": {"train": training.curve.train, "select": training.curve.select},
             "selected_step": training.best_step,
+            "select": {} if options.choose == "last" else figures(network, teaching, samples, samples.select[:SELECTED_AT_MOST]),
             "before": before,
             "after": after,
             "torch": str(torch.__version__),

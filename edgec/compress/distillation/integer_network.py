@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from edgec.compress.distillation.integer_operators import FUNCTIONS, LAYERS, Function, Layer, Site, limits_of, sites
 from edgec.compress.distillation.network import Trainable
+from edgec.compress.distillation.settling import STRIDE
 from edgec.errors import ModelError
 from edgec.ir.core import DTYPES, Program
 
@@ -79,7 +80,7 @@ class IntegerNetwork(nn.Module):
             self(inputs, ())
         for layer in layers:
             layer.observing = False
-        return [Trainable(layer.weights, layer.axis, layer.bias, layer.outputs, True) for layer in layers]
+        return [Trainable(layer.weights, layer.axis, layer.bias, layer.outputs, True, 1.0 if layer.settling is None else STRIDE) for layer in layers]
 
     def integers(self, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         """Output name → int8 or int16 [samples, *physical shape], by the exact form."""

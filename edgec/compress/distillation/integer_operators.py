@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from edgec import numerics
 from edgec.compress.distillation.rounding import lookup, to_grid, to_steps
+from edgec.compress.distillation.settling import Settling
 from edgec.ir.core import DTYPE_BITS, Op, Program
 from edgec.ir.core import Tensor as Activation
 from edgec.numerics import SUM_FRACTION
@@ -91,6 +92,8 @@ class Layer(nn.Module):
         self.low, self.high = site.bounds
         self.reach = site.reach
         self.observing, self.outputs = False, 0.0
+        self.settling: Settling | None = None
+        """Where training steps round by it instead of straight through."""
         self.axis = 0
         """The axis of `weights` that counts output channels."""
 
@@ -116,7 +119,8 @@ class Layer(nn.Module):
         if not exact:
             shape = [1] * self.weights.ndim
             shape[self.axis] = -1
-            v = product(x, self.grid() * self.single.reshape(shape), (self.bias + 0.5).float())
+            weights = self.grid() if self.settling is None else self.settling.values()
+            v = product(x, weights * self.single.reshape(shape), (self.bias + 0.5).float())
             if self.observing:
                 self.outputs = float(v.double().square().mean().sqrt())
             return to_steps(v if residual is None else v + residual, self.low, self.high)

@@ -28,13 +28,14 @@ OVERWRITTEN = ("Conv", "ConvTranspose", "Gemm", "Add", "Sub", "BatchNormalizatio
 @dataclass(frozen=True)
 class Trainable:
     """One layer's parameters. axis: of the weights, counts output channels; outputs: root mean square of what it gives, in the bias's unit;
-    integers: whether the weights are in units of a grid that they are rounded to."""
+    integers: whether the weights are in units of a grid that they are rounded to; stride: factor on the steps of such weights."""
 
     weights: nn.Parameter
     axis: int
     bias: nn.Parameter | None
     outputs: float
     integers: bool = False
+    stride: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ def _units(layer: Trainable) -> tuple[Tensor, float]:
         return _channel_units(weights, layer.axis), 1.0
     size = max(float(weights.double().square().mean().sqrt()), 1.0)
     unit = max(1.0, size / 8)
-    return torch.tensor(unit), unit / size
+    return torch.tensor(unit * layer.stride), unit / size
 
 
 def _channel_units(weights: Tensor, axis: int) -> Tensor:

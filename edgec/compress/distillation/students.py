@@ -14,6 +14,7 @@ from edgec.compress.distillation.integer_network import IntegerNetwork
 from edgec.compress.distillation.integer_operators import LAYERS
 from edgec.compress.distillation.network import FloatNetwork
 from edgec.compress.distillation.objective import Target, matched
+from edgec.compress.distillation.settling import Settling
 from edgec.compress.distillation.stored_layer import StoredLayer
 from edgec.graph.edit import integer, is_op, shape_of
 from edgec.importer import fold, is_quantized
@@ -29,6 +30,13 @@ class Student(Protocol):
     features: list[Target]
 
     def values(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...], *, exact: bool = False) -> dict[str, Tensor]: ...
+
+    def settle(self, fraction: float) -> None:
+        """Let the weights settle that have to after that part of the run."""
+        ...
+
+    @property
+    def settling(self) -> list[Settling]: ...
 
     def model(self) -> ir.Model:
         """A copy of the ONNX model with the weights of now."""
@@ -61,6 +69,11 @@ class FloatStudent:
                 values[target.student] = values[target.student].permute(0, *(a + 1 for a in target.order))
         return values
 
+    settling: list[Settling] = []
+
+    def settle(self, fraction: float) -> None:
+        pass
+
     def model(self) -> ir.Model:
         result = self.source.clone()
         for name, array in self.network.arrays().items():
@@ -74,7 +87,7 @@ class QuantizedStudent:
 
     quantized = True
 
-    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool, seed: int) -> None:
+    def __init__(self, model: ir.Model, teacher: ir.Model, features: bool, seed: int, learned: str = "narrow") -> None:
         self.source = _with_unique_names(fold(model.clone()))
         lowering = _NamedLowering(self.source)
         program = lowering.walk()
@@ -93,13 +106,25 @@ class QuantizedStudent:
         self.stored = {op.name: StoredLayer(nodes[lowering.node_of[op.name]], lowering.views) for op in program.ops if op.opcode in LAYERS}
         self.network = IntegerNetwork(program, {name: stored.limits for name, stored in self.stored.items()})
         for i, (name, layer) in enumerate(self.network.layers.items()):
-            layer.spread(np.random.default_rng([seed, 3, i]))
-            layer.weights.requires_grad_(self.stored[name].trains_weights)
+            trained = self.stored[name].trains_weights
+            if trained and (learned == "all" or learned == "narrow" and self.stored[name].bits < 8):
+                layer.settling = Settling(layer.weights, layer.limits)
+            else:
+                layer.spread(np.random.default_rng([seed, 3, i]))
+            layer.weights.requires_grad_(trained)
             layer.bias.requires_grad_(self.stored[name].trains_bias)
 
     def values(self, inputs: Mapping[str, Tensor], wanted: tuple[str, ...], *, exact: bool = False) -> dict[str, Tensor]:
         self.network.exact = exact
         return self.network(inputs, wanted)
+
+    @property
+    def settling(self) -> list[Settling]:
+        return [layer.settling for layer in self.network.layers.values() if layer.settling is not None]
+
+    def settle(self, fraction: float) -> None:
+        for layer in self.settling:
+            layer.settle(fraction)
 
     def model(self) -> ir.Model:
         result = self.source.clone()
@@ -131,9 +156,9 @@ def _with_unique_names(model: ir.Model) -> ir.Model:
     return model
 
 
-def student_of(model: ir.Model, teacher: ir.Model, features: bool = False, seed: int = 0) -> Student:
-    """features: whether activations are to be matched, so that they must be kept."""
-    return (QuantizedStudent if is_quantized(model) else FloatStudent)(model, teacher, features, seed)
+def student_of(model: ir.Model, teacher: ir.Model, features: bool = False, seed: int = 0, learned: str = "narrow") -> Student:
+    """features: whether activations are to be matched, so that they must be kept; learned: see `distill`'s learned_rounding."""
+    return QuantizedStudent(model, teacher, features, seed, learned) if is_quantized(model) else FloatStudent(model, teacher, features, seed)
 
 
 def judged(output: ir.Value) -> tuple[ir.Value, bool]:

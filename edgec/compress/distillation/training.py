@@ -91,7 +91,8 @@ class Training:
         with torch.no_grad():
             objective.measure(teacher(probe, objective.teacher_values))
         self.optimizer = RelativeAdam(student.network.trainables(probe))
-        self.average = Average(self.optimizer.parameters, decay)
+        free = {id(s.weights) for s in student.settling}  # what settles has no average: it would lag behind
+        self.average = Average([p for p in self.optimizer.parameters if id(p) not in free], decay)
         self.identity = identity | {"start": digest(self.optimizer.parameters)}
         self.best_loss, self.best_step, self.best = float("inf"), 0, [p.detach().clone() for p in self.optimizer.parameters]
         state = checkpoints.load(checkpoint, self.identity) if checkpoint is not None else None
@@ -109,7 +110,8 @@ class Training:
         if self.path is not None:
             self.save()
         if self.last:
-            self.best_step, self.best = self.step, self.average.values
+            self.average.swap()
+            self.best_step, self.best = self.step, [p.detach().clone() for p in self.optimizer.parameters]
         with torch.no_grad():
             for parameter, best in zip(self.optimizer.parameters, self.best, strict=True):
                 parameter.copy_(best)
@@ -123,13 +125,15 @@ class Training:
             self._one(inputs, wanted, fraction)
             self.elapsed = time.monotonic() - started
             after = self.budget.fraction(self.step, self.elapsed)
+            self.student.settle(after)
             if int(after * CURVE_POINTS) > self._noted:
                 self._noted = int(after * CURVE_POINTS)
                 self.curve.train.append((self.step, float(np.mean(self._losses))))
                 self._losses = []
             if (passed := sum(after >= part for part in JUDGED_AT)) > self._judged:
                 self._judged = passed
-                self._select()
+                if all(s.settled.all() for s in self.student.settling):
+                    self._select()
             if self.progress:
                 self.progress("distill", after)
             if self.path is not None and time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -205,6 +209,7 @@ class Training:
             "parameters": [p.detach() for p in self.optimizer.parameters],
             "optimizer": self.optimizer.state(),
             "average": self.average.values,
+            "settled": [s.settled for s in self.student.settling],
             "variance": self.objective.variance,
             "best": {"loss": self.best_loss, "step": self.best_step, "parameters": self.best},
         }
@@ -218,6 +223,8 @@ class Training:
                 parameter.copy_(value)
         self.optimizer.restore(state["optimizer"])
         self.average.values, self.objective.variance = state["average"], state["variance"]
+        for settling, settled in zip(self.student.settling, state["settled"], strict=True):
+            settling.settled = settled
         self.best_loss, self.best_step, self.best = (state["best"][k] for k in ("loss", "step", "parameters"))
 
 
