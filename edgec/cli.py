@@ -321,7 +321,7 @@ def parser() -> argparse.ArgumentParser:
         choices=("mse", "minmax"),
         help="how activation ranges are chosen (default mse; minmax clips nothing that calibration saw)",
     )
-    sub.add_argument("--rounding", choices=("second_order", "nearest"), help="of weights (default second_order)")
+    sub.add_argument("--rounding", choices=("second_order", "nearest", "adaround"), help="of weights (default second_order; adaround needs torch)")
     sub.add_argument("--equalize", metavar="DENSE,DEPTHWISE", help="exponents of channel equalization (default 0.5,1; 0,0 for none)")
     sub.add_argument("--report", metavar="FILE", help="write the figures as one HTML page too, with the ranges that calibration chose")
     sub.add_argument(
