@@ -70,6 +70,18 @@ class Builder:
         attrs = a | {"groups": 1, "clamp_min": -128, "clamp_max": 127, "shift": shift, "weight_bits": 8}
         return self._op("conv2d", (x,), (1, a["out_h"], a["out_w"], out_c), attrs, constants)
 
+    def conv_add(self, x: str, residual: str, kernel=(3, 3), stride=(1, 1)) -> str:
+        """A convolution of x to the shape of the residual, which is added before the rounding."""
+        out_c, zero_y = self.tensors[residual].shape[-1], int(self.rng.integers(-90, 90))
+        a = self._geometry(x, out_c, kernel, stride, True)
+        (weights, bias, multiplier), shift = self._weights((out_c, *kernel, a["in_c"]))
+        factors = multiplier * 2.0 ** (shift - 32 + numerics.SUM_FRACTION)
+        shift = numerics.layer_shift(factors)
+        r, c = numerics.residual_constants(float(self.rng.uniform(-1.5, 1.5)), self.tensors[residual].zero_point, zero_y)
+        attrs = a | {"groups": 1, "clamp_min": -128, "clamp_max": 127, "shift": shift, "weight_bits": 8, "residual_multiplier": r, "residual_offset": c}
+        constants = [weights, bias, numerics.multipliers(factors, shift)]
+        return self._op("conv2d_add", (x, residual), self.tensors[residual].shape, attrs, constants, zero_point=zero_y)
+
     def depthwise(self, x: str, kernel=(3, 3), stride=(1, 1), multiplier: int = 1, same: bool = True) -> str:
         out_c = self.tensors[x].shape[-1] * multiplier
         a = self._geometry(x, out_c, kernel, stride, same)
@@ -127,14 +139,15 @@ class Builder:
         return self._op("transpose", (x,), tuple(shape[o] for o in order), operator.attrs_for(shape, order))
 
 
-def resnet8() -> Program:
-    """The shapes of MLPerf Tiny's image classification network, residual additions as operators of their own."""
+def resnet8(summed: bool = False) -> Program:
+    """The shapes of MLPerf Tiny's image classification network, residual additions as operators of their own, or in the convolutions."""
     b = Builder("resnet8", (1, 32, 32, 3), seed=1)
     x = b.conv(b.inputs[0], 16)
     for width, stride in ((16, 1), (32, 2), (64, 2)):
-        y = b.conv(b.conv(x, width, stride=(stride, stride)), width)
+        y = b.conv(x, width, stride=(stride, stride))
+        y = y if summed else b.conv(y, width)
         skip = x if stride == 1 else b.conv(x, width, (1, 1), (2, 2))
-        x = b.add(y, skip)
+        x = b.conv_add(y, skip) if summed else b.add(y, skip)
     return b.program(b.softmax(b.dense(b.average_pool(x, (8, 8)), 10)))
 
 
@@ -229,7 +242,8 @@ def random_program(seed: int, ops: int = 8) -> Program:
             y = b.lookup(x)
         elif kind == 7:
             same = [t for t in available if b.tensors[t].shape == shape]
-            y = b.add(x, same[int(rng.integers(0, len(same)))])
+            other = same[int(rng.integers(0, len(same)))]
+            y = b.conv_add(x, other, (3, 2)) if seed % 3 == 2 and len(shape) == 4 else b.add(x, other)
         else:
             y = b.transpose(x, (0, 3, 1, 2))
         available.append(y)

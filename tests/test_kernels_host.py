@@ -80,6 +80,14 @@ def test_large_network(network, tier):
 
 
 @pytest.mark.parametrize("tier", core.tiers())
+def test_residuals_before_the_rounding(tier):
+    program = programs.resnet8(summed=True)
+    steps = core.Engine(encode(program), tier).steps
+    assert sum("conv2d_add" in s for s in steps) >= 3 and (tier == "ref" or not any("ref" in s for s in steps if "conv2d_add" in s)), steps
+    check(program, tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
 def test_residual_is_fused_where_it_may_be(tier):
     steps = core.Engine(encode(programs.resnet8()), tier).steps
     assert sum("+add" in s for s in steps) == (0 if tier == "ref" else 3), steps
@@ -94,6 +102,19 @@ def test_depthwise_channels(channels, tier):
         y = b.conv(b.depthwise(b.inputs[0]), channels, (1, 1))
         y = b.depthwise(y, (3, 3), (2, 2))
         check(b.program(b.depthwise(y)), tier)
+
+
+@pytest.mark.parametrize("tier", core.tiers())
+@pytest.mark.parametrize("channels", [1, 2, 5, 8, 9, 12, 16, 17, 31, 32, 33, 63, 64, 65, 128])
+def test_sum_channels(channels, tier):
+    """As test_convolution_channels, with residuals added before the rounding: of padded layouts, of the input itself, of other pitches."""
+    for shape, kernel in (((1, 5, 6, 7), (3, 3)), ((1, 3, 3, 20), (1, 1)), ((1, 1, 1, 33), (1, 1)), ((1, 12, 8, 3), (3, 3))):
+        b = programs.Builder(f"sum_{channels}", shape, seed=channels)
+        x = b.inputs[0]
+        y = b.conv(x, channels, kernel)
+        z = b.conv_add(x, y, kernel)
+        z = b.conv_add(z, z, kernel)
+        check(b.program(b.conv_add(b.add(z, y), x, kernel), y), tier)
 
 
 @pytest.mark.parametrize("tier", core.tiers())

@@ -77,6 +77,16 @@ void set_conv(Node &node, const Record &r, const edgec_host_tier &tier) {
   node.request[0].layout = window_layout(p, p.in_c, node.window, tier.kind, p.in_zero_point);
 }
 
+void set_conv_add(Node &node, const Record &r, const edgec_host_tier &tier) {
+  set_conv(node, r, tier);  // the members of both structs begin alike
+  const auto &p = r.as<edgec_conv2d_add_params>();
+  node.inputs = 1;
+  node.residual = r.in_value[1];
+  node.q.add = EDGEC_RESIDUAL_SUMMED;
+  node.q.add_other = p.residual_multiplier;
+  node.q.add_offset = p.residual_offset;
+}
+
 // Padding where some output pixel's tap lies outside the input.
 void set_conv_transpose(Node &node, const Record &r, const edgec_host_tier &tier) {
   const auto &p = r.as<edgec_conv_transpose2d_params>();
@@ -227,6 +237,7 @@ std::vector<Node> make_nodes(const Model &model, const edgec_host_tier &tier) {
     const View first = shapes[static_cast<size_t>(r.in_value[0])];
     switch (r.opcode) {
       case op_conv2d: set_conv(node, r, tier); break;
+      case op_conv2d_add: set_conv_add(node, r, tier); break;
       case op_depthwise_conv2d: set_depthwise(node, r, tier); break;
       case op_dense: set_dense(node, r, tier); break;
       case op_conv_transpose2d: set_conv_transpose(node, r, tier); break;
@@ -235,7 +246,7 @@ std::vector<Node> make_nodes(const Model &model, const edgec_host_tier &tier) {
       case op_add: {
         const auto &p = r.as<edgec_add_params>();
         node.kind = NodeKind::add;
-        node.q.add = 1;
+        node.q.add = EDGEC_RESIDUAL_ADDED;
         node.q.add_own = p.multiplier_a;
         node.q.add_other = p.multiplier_b;
         node.q.add_offset = p.offset;

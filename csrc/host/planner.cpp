@@ -97,7 +97,7 @@ class Planner {
       }
       const auto &p = model_.records[static_cast<size_t>(add.record)].as<edgec_add_params>();
       conv.residual = other;
-      conv.q.add = 1;
+      conv.q.add = EDGEC_RESIDUAL_ADDED;
       conv.q.add_own = own == 0 ? p.multiplier_a : p.multiplier_b;
       conv.q.add_other = own == 0 ? p.multiplier_b : p.multiplier_a;
       conv.q.add_offset = p.offset;
@@ -606,7 +606,7 @@ class Planner {
     const int32_t *const in_at = keep_words(product.in_offset), *const out_at = keep_words(product.out_offset);
     const int32_t *const residual_at = keep_words(product.residual_offset), *const segment_at = keep_words(product.segments);
     const auto positions = static_cast<int32_t>(product.in_offset.size()), segments = static_cast<int32_t>(product.segments.size());
-    const bool narrow = is_narrow(r.words(2), node.out_view.c);
+    const bool narrow = node.q.add != EDGEC_RESIDUAL_SUMMED && is_narrow(r.words(2), node.out_view.c);
 
     for (int g = 0; g < w.groups; g++) {
       const int group_first = g * out_per_group;

@@ -22,13 +22,16 @@ enum edgec_host_order {
   EDGEC_ORDER_OCTETS = 2   // 8 taps of a channel, then of the next one (smmla); two dwords of K go together
 };
 
+// How a convolution's epilogue adds a residual: to what is rounded already (an `add` behind it), or before the only rounding (conv2d_add).
+enum edgec_host_residual { EDGEC_RESIDUAL_NONE = 0, EDGEC_RESIDUAL_ADDED = 1, EDGEC_RESIDUAL_SUMMED = 2 };
+
 // From an int32 accumulator to a stored element: docs/SPEC.md requantize, then the add of a fused residual.
 struct edgec_host_requantize {
   int32_t zero_point, low, high, shift;
   int32_t narrow;  // nonzero: the multipliers stored are 2M (every M < 2^30), rounding happens in 16 bits
   int32_t kind;    // of the output
-  int32_t add;     // nonzero: a residual is added; its elements are the tier's own
-  int32_t add_own, add_other, add_offset, add_shift, add_low, add_high;  // add_offset: for int8 operands
+  int32_t add;     // edgec_host_residual; its elements are the tier's own
+  int32_t add_own, add_other, add_offset, add_shift, add_low, add_high;  // add_offset: for int8 operands; summed: add_other, add_offset alone
 };
 
 // Multipliers of a channel block of NV registers: for each register M of the even lanes, then M of the odd lanes moved to even ones.

@@ -14,6 +14,10 @@ from edgec.ops.base import bounds_of_dot, single
 from edgec.ops.conv import Conv2d, ConvLayer, epilogue, layer_of, windowed_case
 
 
+ACCUMULATOR_BITS = 31
+"""Less the layer shift: so many bits hold every accumulator. Then the shift never saturates, and a kernel may keep one fractional bit more."""
+
+
 class Conv2dAdd(Conv2d):
     """y = clamp((a + q·R + C) >> 12); a: the convolution's accumulator, requantized to 12 fractional bits; q: the second input.
 
@@ -39,7 +43,7 @@ class Conv2dAdd(Conv2d):
         return super().check(op, inputs, outputs, constants)
 
     def accumulator_bits(self, op: Op) -> int:
-        return 32 - op.attrs["shift"]
+        return ACCUMULATOR_BITS - op.attrs["shift"]
 
     def golden(self, op, inputs, constants):
         a = op.attrs
@@ -139,7 +143,7 @@ def sum_attributes(layer: ConvLayer, residual: Tensor, y: Tensor, sign: float) -
     except ValueError:
         return None
     low, high = bounds_of_dot(layer.weights, layer.bias)
-    limit = 2 ** (31 - shift)
+    limit = 2 ** (ACCUMULATOR_BITS - 1 - shift)
     if abs(r) > numerics.RESIDUAL_MULTIPLIER_MAX or low < -limit or high >= limit:
         return None
     return {"shift": shift, "residual_multiplier": r, "residual_offset": c}

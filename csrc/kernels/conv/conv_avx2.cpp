@@ -13,9 +13,15 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, const V (&
     unroll<MR>([&](auto m) EDGEC_LAMBDA {
       unroll<NV / 2>([&](auto b) EDGEC_LAMBDA {
         const int32_t *const M = multiplier + 2 * b * step;
-        V q = e.requantize(acc[m][2 * b], acc[m][2 * b + 1], M, M + step);
-        if (__builtin_expect(c.q.add != 0, 0)) {
-          q = e.with_residual(q, Simd::load(residual + residual_offset[m] + b * Simd::bytes));
+        const uint8_t *const other = residual + residual_offset[m] + b * Simd::bytes;
+        V q;
+        if (__builtin_expect(c.q.add == EDGEC_RESIDUAL_SUMMED, 0)) {
+          q = e.requantize_sums(acc[m][2 * b], acc[m][2 * b + 1], M, M + step, Simd::load(other));
+        } else {
+          q = e.requantize(acc[m][2 * b], acc[m][2 * b + 1], M, M + step);
+          if (__builtin_expect(c.q.add != 0, 0)) {
+            q = e.with_residual(q, Simd::load(other));
+          }
         }
         const int32_t left = count - 16 * b;
         if (left > 0) {
@@ -26,10 +32,19 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, const V (&
   } else {
     unroll<(MR + 1) / 2>([&](auto g) EDGEC_LAMBDA {
       constexpr int a = 2 * decltype(g)::value, b = a + 1 < MR ? a + 1 : a;
-      V q = _mm256_permute4x64_epi64(e.requantize(acc[a][0], acc[b][0], multiplier, multiplier), 0xd8);  // position by position
-      if (__builtin_expect(c.q.add != 0, 0)) {
-        q = e.with_residual(q, Simd::join(_mm_loadu_si128(reinterpret_cast<const __m128i *>(residual + residual_offset[a])),
-                                          _mm_loadu_si128(reinterpret_cast<const __m128i *>(residual + residual_offset[b]))));
+      const auto by_position = [](V v) EDGEC_LAMBDA { return _mm256_permute4x64_epi64(v, 0xd8); };  // and back
+      const auto other = [&]() EDGEC_LAMBDA {
+        return Simd::join(_mm_loadu_si128(reinterpret_cast<const __m128i *>(residual + residual_offset[a])),
+                          _mm_loadu_si128(reinterpret_cast<const __m128i *>(residual + residual_offset[b])));
+      };
+      V q;
+      if (__builtin_expect(c.q.add == EDGEC_RESIDUAL_SUMMED, 0)) {
+        q = by_position(e.requantize_sums(acc[a][0], acc[b][0], multiplier, multiplier, by_position(other())));
+      } else {
+        q = by_position(e.requantize(acc[a][0], acc[b][0], multiplier, multiplier));
+        if (__builtin_expect(c.q.add != 0, 0)) {
+          q = e.with_residual(q, other());
+        }
       }
       const int32_t there = count < 8 ? count : 8;
       store_half(output + out_offset[a], Simd::piece<0>(q), there, e.kind);

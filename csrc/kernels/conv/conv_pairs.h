@@ -42,19 +42,24 @@ template <int MR> __attribute__((noinline)) void conv_pairs(const void *params, 
     V acc[MR][1];
     multiply_pairs<MR>(c, operands[0], c.in_offset + p, acc);
     if (__builtin_expect(e.narrow, 1)) {
-      e.scale<true>(acc, c.multiplier);
+      e.scale<NARROW>(acc, c.multiplier);
+    } else if (e.add == EDGEC_RESIDUAL_SUMMED) {
+      e.scale<SUMMED>(acc, c.multiplier);
     } else {
-      e.scale<false>(acc, c.multiplier);
+      e.scale<ROUNDED>(acc, c.multiplier);
     }
     unroll<MR / 4>([&](auto g) EDGEC_LAMBDA {
       const int32_t *const out = c.out_offset + p + 8 * g;
-      const auto pack = [&](auto is_narrow) EDGEC_LAMBDA {
-        return e.pack<decltype(is_narrow)::value != 0>(acc[4 * g][0], acc[4 * g + 1][0], acc[4 * g + 2][0], acc[4 * g + 3][0]);
-      };
-      V q = Simd::permute32(order, __builtin_expect(e.narrow, 1) ? pack(Index<1>()) : pack(Index<0>()));
-      if (__builtin_expect(c.q.add != 0, 0)) {
-        const int32_t *const other = c.residual_offset + p + 8 * g;
-        q = e.with_residual(q, gather_halves(operands[2], other));
+      const V a0 = acc[4 * g][0], a1 = acc[4 * g + 1][0], a2 = acc[4 * g + 2][0], a3 = acc[4 * g + 3][0];
+      const int32_t *const other = c.residual_offset + p + 8 * g;
+      V q;
+      if (__builtin_expect(e.add == EDGEC_RESIDUAL_SUMMED, 0)) {
+        q = Simd::permute32(order, e.pack_sums(a0, a1, a2, a3, from_positions<1>(gather_halves(operands[2], other))));
+      } else {
+        q = Simd::permute32(order, __builtin_expect(e.narrow, 1) ? e.pack<NARROW>(a0, a1, a2, a3) : e.pack<ROUNDED>(a0, a1, a2, a3));
+        if (__builtin_expect(e.add != 0, 0)) {
+          q = e.with_residual(q, gather_halves(operands[2], other));
+        }
       }
       if (c.out_runs) {
         Simd::store(operands[1] + out[0], e.stored(q));

@@ -4,18 +4,47 @@
 
 namespace {
 
+// Dword i of a register of results that is to be dword of[i] of one in the order of positions; or, inverse, the other way round.
+template <int NV, bool inverse> struct PositionOrder {
+  alignas(64) int32_t of[Simd::lanes] = {};
+  constexpr PositionOrder() {
+    constexpr int g = NV < 4 ? NV : 4, positions = 4 / g;
+    for (int p = 0; p < positions; p++) {
+      for (int l = 0; l < Simd::chunks; l++) {
+        for (int j = 0; j < g; j++) {
+          const int by_position = p * (g * Simd::chunks) + l * g + j, packed = l * 4 + p * g + j;
+          of[inverse ? packed : by_position] = inverse ? by_position : packed;
+        }
+      }
+    }
+  }
+};
+template <int NV, bool inverse> constexpr PositionOrder<NV, inverse> position_orders{};
+
+// order of a tile: byte register of requantize() to position-major order.
+template <int NV> EDGEC_INLINE V position_order() { return Simd::load(position_orders<NV, false>.of); }
+// A register in the order of positions as requantize() has its bytes.
+template <int NV> EDGEC_INLINE V from_positions(V v) { return Simd::permute32(Simd::load(position_orders<NV, true>.of), v); }
+
 // Requantize the accumulators of a tile, add the residual, store: `count` bytes a position.
-template <bool is_narrow, int MR, int NV>
+template <int form, int MR, int NV>
 EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, V (&acc)[MR][NV], const int32_t *multiplier, int32_t count,
                          uint8_t *output, const int32_t *out_offset, const uint8_t *residual, const int32_t *residual_offset, V order) {
-  e.scale<is_narrow>(acc, multiplier);
+  e.scale<form>(acc, multiplier);
   if constexpr (NV >= 4) {
     unroll<MR>([&](auto m) EDGEC_LAMBDA {
       unroll<NV / 4>([&](auto b) EDGEC_LAMBDA {
-        V q = e.pack<is_narrow>(acc[m][4 * b], acc[m][4 * b + 1], acc[m][4 * b + 2], acc[m][4 * b + 3]);
+        const V a0 = acc[m][4 * b], a1 = acc[m][4 * b + 1], a2 = acc[m][4 * b + 2], a3 = acc[m][4 * b + 3];
+        const uint8_t *const other = residual + residual_offset[m] + b * Simd::bytes;
         const int32_t left = count - b * Simd::bytes;
-        if (__builtin_expect(e.add != 0, 0)) {
-          q = e.with_residual(q, Simd::load(residual + residual_offset[m] + b * Simd::bytes));
+        V q;
+        if constexpr (form == SUMMED) {
+          q = e.pack_sums(a0, a1, a2, a3, Simd::load(other));
+        } else {
+          q = e.pack<form>(a0, a1, a2, a3);
+          if (__builtin_expect(e.add != 0, 0)) {
+            q = e.with_residual(q, Simd::load(other));
+          }
         }
         q = e.stored(q);
         uint8_t *const to = output + out_offset[m] + b * Simd::bytes;
@@ -34,12 +63,19 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, V (&acc)[M
         constexpr int position = decltype(g)::value * at_once + decltype(j)::value / NV;
         return acc[position < MR ? position : MR - 1][decltype(j)::value % NV];
       };
-      V q = Simd::permute32(order, e.pack<is_narrow>(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>())));
       constexpr int first = decltype(g)::value * at_once, there = MR - first < at_once ? MR - first : at_once;
-      if (__builtin_expect(e.add != 0, 0)) {
-        const V other = there == at_once && c.residual_runs ? Simd::load(residual + residual_offset[first])
-                                                            : gather<at_once, pieces>(residual, residual_offset + first, there);
-        q = e.with_residual(q, other);
+      const auto other = [&]() EDGEC_LAMBDA -> V {
+        return there == at_once && c.residual_runs ? Simd::load(residual + residual_offset[first])
+                                                   : gather<at_once, pieces>(residual, residual_offset + first, there);
+      };
+      V q;
+      if constexpr (form == SUMMED) {
+        q = Simd::permute32(order, e.pack_sums(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>()), from_positions<NV>(other())));
+      } else {
+        q = Simd::permute32(order, e.pack<form>(a(Index<0>()), a(Index<1>()), a(Index<2>()), a(Index<3>())));
+        if (__builtin_expect(e.add != 0, 0)) {
+          q = e.with_residual(q, other());
+        }
       }
       q = e.stored(q);
       if (there == at_once && c.out_runs) {
@@ -49,20 +85,6 @@ EDGEC_INLINE void finish(const edgec_host_conv &c, const Epilogue &e, V (&acc)[M
       }
     });
   }
-}
-
-// order of a tile: byte register of requantize() to position-major order.
-template <int NV> EDGEC_INLINE V position_order() {
-  alignas(64) int32_t index[Simd::lanes];
-  constexpr int g = NV < 4 ? NV : 4, positions = 4 / g;
-  for (int p = 0; p < positions; p++) {
-    for (int l = 0; l < Simd::chunks; l++) {
-      for (int j = 0; j < g; j++) {
-        index[p * (g * Simd::chunks) + l * g + j] = l * 4 + p * g + j;
-      }
-    }
-  }
-  return Simd::load(index);
 }
 
 template <int MR, int NV, typename Product> EDGEC_INLINE void conv_by(const void *params, uint8_t *const *operands, const Product &product) {
@@ -83,9 +105,11 @@ template <int MR, int NV, typename Product> EDGEC_INLINE void conv_by(const void
       V acc[MR][NV];
       product(c, operands[0], c.in_offset + p, weights, bias, acc);
       if (__builtin_expect(e.narrow, 1)) {
-        finish<true>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+        finish<NARROW>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+      } else if (e.add == EDGEC_RESIDUAL_SUMMED) {
+        finish<SUMMED>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
       } else {
-        finish<false>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+        finish<ROUNDED>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
       }
       done = p + MR;
     }

@@ -5,11 +5,11 @@
 namespace {
 
 // A block of NR rows: requantized, stored, `left` bytes of it at most.
-template <bool is_narrow, int NR>
+template <int form, int NR>
 EDGEC_INLINE void store_rows_as(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
-  e.scale<is_narrow>(acc, multiplier);
+  e.scale<form>(acc, multiplier);
   unroll<NR>([&](auto r) EDGEC_LAMBDA {
-    const V q = e.stored(e.pack<is_narrow>(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
+    const V q = e.stored(e.pack<form>(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
     if (__builtin_expect(left >= Simd::bytes, 1)) {
       Simd::store(output + r * row_bytes, q);
     } else {
@@ -20,9 +20,9 @@ EDGEC_INLINE void store_rows_as(const Epilogue &e, V (&acc)[NR][4], const int32_
 template <int NR>
 EDGEC_INLINE void store_rows(const Epilogue &e, V (&acc)[NR][4], const int32_t *multiplier, uint8_t *output, intptr_t row_bytes, int32_t left) {
   if (__builtin_expect(e.narrow, 1)) {
-    store_rows_as<true>(e, acc, multiplier, output, row_bytes, left);
+    store_rows_as<NARROW>(e, acc, multiplier, output, row_bytes, left);
   } else {
-    store_rows_as<false>(e, acc, multiplier, output, row_bytes, left);
+    store_rows_as<ROUNDED>(e, acc, multiplier, output, row_bytes, left);
   }
 }
 

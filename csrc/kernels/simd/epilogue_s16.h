@@ -2,6 +2,8 @@
 #ifndef EDGEC_SIMD_EPILOGUE_S16_H
 #define EDGEC_SIMD_EPILOGUE_S16_H
 
+#include "kernels/simd/residual.h"
+
 namespace {
 
 using V = Simd::V;
@@ -14,8 +16,8 @@ struct Epilogue {
       : round(Simd::set64(static_cast<int64_t>(q.zero_point) * (int64_t(1) << 32) + (int64_t(1) << 31))),
         zero16(Simd::set16(2 * q.zero_point)), low(Simd::set16(q.low)), high(Simd::set16(q.high)),
         shift_low(Simd::set32(-(INT32_MAX >> q.shift) - 1)), shift_high(Simd::set32(INT32_MAX >> q.shift)),
-        add_pair(Simd::set32(static_cast<int32_t>((static_cast<uint32_t>(q.add_other) << 16) | (static_cast<uint32_t>(q.add_own) & 0xffffu)))),
-        add_offset(Simd::set32(q.add_offset)), add_low(Simd::set16(q.add_low)), add_high(Simd::set16(q.add_high)), shift(q.shift),
+        add_pair(Simd::set32(residual_pair(q))), add_offset(Simd::set32(residual_offset(q, 0))), add_low(Simd::set16(q.add_low)),
+        add_high(Simd::set16(q.add_high)), shift(q.shift + (q.add == EDGEC_RESIDUAL_SUMMED)),
         narrow(q.narrow), add(q.add), add_shift(q.add_shift), kind(q.kind) {}
 
   EDGEC_INLINE static V scaled(V acc, const int32_t *multiplier) {
@@ -44,6 +46,15 @@ struct Epilogue {
     }
     return Simd::min16(Simd::max16(words, low), high);
   }
+
+  // The same of sums with the int16 residual beside them.
+  EDGEC_INLINE V requantize_sums(V a0, V a1, const int32_t *m0, const int32_t *m1, V other) const {
+    const V other7 = Simd::shift_left16(other);
+    const V s0 = summed(scaled(Simd::shift_left32(a0, shift), m0), Simd::low16(other, other7));
+    const V s1 = summed(scaled(Simd::shift_left32(a1, shift), m1), Simd::high16(other, other7));
+    return Simd::min16(Simd::max16(Simd::pack32(s0, s1), low), high);
+  }
+  EDGEC_INLINE V summed(V a, V pair) const { return Simd::shift_right_sum(Simd::add32(Simd::add32(a, add_offset), Simd::madd16(pair, add_pair))); }
 
   EDGEC_INLINE V with_residual(V own, V other) const {
     const V s0 = Simd::shift_right32(Simd::add32(Simd::madd16(Simd::low16(own, other), add_pair), add_offset), add_shift);

@@ -64,6 +64,8 @@ struct Simd {
   EDGEC_INLINE static V max32(V a, V b) { return _mm512_max_epi32(a, b); }
   EDGEC_INLINE static V shift_left32(V a, int32_t n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
   EDGEC_INLINE static V shift_right32(V a, int32_t n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+  EDGEC_INLINE static V shift_right_sum(V a) { return _mm512_srai_epi32(a, 13); }  // of sums: 12 fractional bits and one more
+  EDGEC_INLINE static V shift_left16(V a) { return _mm512_slli_epi16(a, 7); }
   EDGEC_INLINE static V pack32(V a, V b) { return _mm512_packs_epi32(a, b); }
   EDGEC_INLINE static V pack16(V a, V b) { return _mm512_packs_epi16(a, b); }
   EDGEC_INLINE static V adds16(V a, V b) { return _mm512_adds_epi16(a, b); }
