@@ -32,7 +32,8 @@ def chains() -> list[Program]:
         for shape, kernel in (((1, 5, 6, 7), (3, 3)), ((1, 3, 3, 20), (1, 1)), ((1, 1, 1, 33), (1, 1)), ((1, 12, 8, 3), (3, 3))):
             b = programs.Builder(f"conv_{channels}_{shape}", shape, seed=channels)
             y = b.conv(b.inputs[0], channels, kernel)
-            result.append(b.program(b.add(b.conv(y, channels, kernel), y), y))
+            z = b.conv_add(b.inputs[0], y, kernel)
+            result.append(b.program(b.add(b.conv(y, channels, kernel), y), b.conv_add(z, z, kernel), y))
         for height in (5, 6):
             b = programs.Builder(f"depthwise_{channels}_{height}", (1, height, 7, channels), seed=channels)
             y = b.conv(b.depthwise(b.inputs[0]), channels, (1, 1))

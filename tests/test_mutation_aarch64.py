@@ -24,7 +24,7 @@ COMMON = {
         ("shift", r"INT32_MAX >> q\.shift", "INT32_MAX >> (q.shift + 1)"),
         ("shift", r"(?<=shift_by\(Simd::set32\()q\.shift", "{0} + 1"),
         ("shift", r"(?<=add_by\(Simd::set32\(-)q\.add_shift", "{0} + 1"),
-        ("rounding", r"\bq\.add_offset\b", "{0} + 1"),
+        ("rounding", r"\bq\.add_offset\b", "{0} + 1"), ("rounding", r"(?<=sum_by\(Simd::set32\()q\.add_other", "{0} + 1"),
         ("rounding", r"vqrdmulhq_s32\(a, half\[i % together\]\)", "vqdmulhq_s32(a, half[i % together])"),
     ],
     "pooling/max_pool_u8.h": [

@@ -45,6 +45,13 @@ EPILOGUE = [
     ("shift", r"INT32_MAX >> q\.shift", "INT32_MAX >> (q.shift + 1)"),
     ("shift", r"(?<=add_offset\), )add_shift", "{0} + 1"),
 ]
+RESIDUAL = [
+    ("rounding", r"(?<=static_cast<uint32_t>\()q\.add_offset", "{0} + 1"),
+    ("rounding", r"(?<=other\) \+ )1", "0"),
+    ("zero_point", r"\bflip(?= \* static_cast<uint32_t>\(q\.add_other)", "(flip - 1)"),
+    ("shift", r"(?<=twice & )127", "126"),
+    ("shift", r"(?<=twice >> )7", "6"),
+]
 VECTORS = [
     ("rounding", r"(?<=round = Simd::set64\()INT64_C\(0x80000000\)", "INT64_C(0x7fffffff)"),
     ("zero_point", r"\bs\.zero_point\b", "{0} + 1"),
@@ -127,7 +134,8 @@ CHANGES = {
         "plain/plain_vectors.h": VECTORS,
         "../host/movement.cpp": MOVEMENT,
         "../host/planner.cpp": PLANNER,
-        "simd/epilogue_s16.h": [*EPILOGUE, ("rounding", r"Simd::set32\(q\.add_offset\)", "Simd::set32(q.add_offset + 1)")],
+        "simd/epilogue_s16.h": EPILOGUE,
+        "simd/residual.h": RESIDUAL,
         "simd/simd_avx2.h": [("rounding", r"\b16384\b", "16383")],
         "conv/conv_tile.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/conv_avx2.cpp": [("taps", r"\bd\.column_offset\[k\](?=\),)", "d.column_offset[0]")],
@@ -152,9 +160,8 @@ CHANGES = {
         "simd/epilogue_u8.h": [
             *EPILOGUE,
             ("zero_point", r"(?<=EDGEC_KIND_U8 \? )0x80", "0x81"),
-            ("rounding", r"(?<=static_cast<uint32_t>\()q\.add_offset", "{0} + 1"),
-            ("zero_point", r"128u(?= \* static_cast<uint32_t>\(q\.add_own)", "127u"),
         ],
+        "simd/residual.h": [*RESIDUAL, ("zero_point", r"\bflip(?= \* static_cast<uint32_t>\(q\.add_own)", "(flip - 1)")],
         "simd/simd_avx512.h": [("rounding", r"\b16384\b", "16383")],
         "conv/conv_tile.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
         "conv/conv_pairs.h": [("taps", r"c\.segment_offset\[s\]", "c.segment_offset[0]")],
