@@ -20,6 +20,7 @@ from edgec.lower import lower
 from edgec.ops import OPERATORS
 from edgec.plan import make_plan
 from edgec.run import compare
+from tests.conftest import enable
 from tests.test_graph_passes import Net, static
 from tests.test_ladder import small
 from tests.test_lower import RNG, Qdq, conv, run_both
@@ -163,3 +164,14 @@ def test_of_two_convolutions_the_larger_stays_unquantized():
     model = static(net.model(net.add("Add", second, third)))
     values = residual_sums(model.graph)
     assert [v.name for v in values] == [large, model.graph[-2].inputs[1].name]
+
+
+def test_a_summed_model_is_trained_as_it_runs():
+    pytest.importorskip("torch", reason=enable("torch is not installed", "pip install torch==2.13.0"))
+    from edgec.compress.distillation.students import student_of
+
+    summed, _ = quantize(small(), samples(10), options=RESIDUAL)
+    before, after = lower(summed), lower(student_of(summed, small()).model())  # not a step trained: the same integers
+    assert [op.opcode for op in after.ops] == [op.opcode for op in before.ops] and "conv2d_add" in [op.opcode for op in after.ops]
+    for a, b in zip(before.ops, after.ops, strict=True):
+        assert all(np.array_equal(v, w) for v, w in zip(before.values(a), after.values(b), strict=True)), a.name
