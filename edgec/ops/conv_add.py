@@ -13,7 +13,6 @@ from edgec.ops import wide
 from edgec.ops.base import bounds_of_dot, single
 from edgec.ops.conv import Conv2d, ConvLayer, epilogue, layer_of, windowed_case
 
-
 ACCUMULATOR_BITS = 31
 """Less the layer shift: so many bits hold every accumulator. Then the shift never saturates, and a kernel may keep one fractional bit more."""
 
