@@ -49,7 +49,7 @@ RESIDUAL = [
     ("rounding", r"(?<=static_cast<uint32_t>\()q\.add_offset", "{0} + 1"),
     ("rounding", r"(?<=other\) \+ )1", "0"),
     ("zero_point", r"\bflip(?= \* static_cast<uint32_t>\(q\.add_other)", "(flip - 1)"),
-    ("shift", r"(?<=twice & )127", "126"),
+    ("shift", r"(?<=twice & )127", "125"),  # bit 0 of 2R is 0
     ("shift", r"(?<=twice >> )7", "6"),
 ]
 VECTORS = [

@@ -104,10 +104,10 @@ template <int MR, int NV, typename Product> EDGEC_INLINE void conv_by(const void
       const int32_t p = done + MR <= c.positions ? done : c.positions - MR;  // the last tile overlaps the one before it
       V acc[MR][NV];
       product(c, operands[0], c.in_offset + p, weights, bias, acc);
-      if (__builtin_expect(e.narrow, 1)) {
-        finish<NARROW>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
-      } else if (e.add == EDGEC_RESIDUAL_SUMMED) {
+      if (__builtin_expect(e.add == EDGEC_RESIDUAL_SUMMED, 0)) {
         finish<SUMMED>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
+      } else if (__builtin_expect(e.narrow, 1)) {
+        finish<NARROW>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
       } else {
         finish<ROUNDED>(c, e, acc, multiplier, count, output, c.out_offset + p, residual, c.residual_offset + p, order);
       }
