@@ -11,11 +11,14 @@
 /* Right shifts of negative numbers are arithmetic on every compiler edgec supports; C99 leaves it to the compiler. */
 typedef char edgec_assert_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
 
-/* A function of which every caller gets a copy, so that what a constant argument decides is decided when it is compiled. */
+/* A function of which every caller gets a copy, so that what a constant argument decides is decided when it is compiled; one of which none
+ * gets a copy, so that what is rarely done takes no registers of what is often done. */
 #if defined(__GNUC__)
 #define EDGEC_COPIED static inline __attribute__((always_inline))
+#define EDGEC_APART static __attribute__((noinline))
 #else
 #define EDGEC_COPIED static inline
+#define EDGEC_APART static
 #endif
 
 static inline int32_t edgec_clamp(int32_t value, int32_t low, int32_t high) {

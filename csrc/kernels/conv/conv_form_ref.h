@@ -5,7 +5,7 @@
  */
 
 /* zero_point times the sum of weights that fall into the padding. */
-static edgec_pair FORM(padded)(WEIGHTS w, int32_t second, int32_t count, int32_t zero_point, edgec_pair acc) {
+EDGEC_APART edgec_pair FORM(padded)(WEIGHTS w, int32_t second, int32_t count, int32_t zero_point, edgec_pair acc) {
   for (int32_t i = 0; i < count; i++) {
     acc = edgec_mac_pair(acc, zero_point, WEIGHT(w, 0, i), WEIGHT(w, second, i));
   }
@@ -13,7 +13,7 @@ static edgec_pair FORM(padded)(WEIGHTS w, int32_t second, int32_t count, int32_t
 }
 
 /* One kernel row of two output channels; row: the input row, h: the taps that lie in it; second: bytes to the other one's weights. */
-static edgec_pair FORM(conv_row)(const edgec_conv2d_params *p, const int8_t *row, int32_t x0, taps h, WEIGHTS w, int32_t second,
+EDGEC_COPIED edgec_pair FORM(conv_row)(const edgec_conv2d_params *p, const int8_t *row, int32_t x0, taps h, WEIGHTS w, int32_t second,
                                  edgec_pair acc) {
   const int32_t depth = p->in_c / p->groups;
   const int contiguous = p->dilation_w == 1 && p->groups == 1;

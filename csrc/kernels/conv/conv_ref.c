@@ -47,7 +47,7 @@ EDGEC_COPIED int8_t finished(const edgec_conv2d_params *p, const edgec_conv2d_ad
 #define END_ROW(w, bytes) ((void)0)
 #define ROW_BYTES(count) (count)
 #define WEIGHT(w, bytes, index) (w)[(bytes) + (index)]
-static edgec_pair dot_of_bytes(const int8_t *x, const int8_t *w, int32_t second, int32_t count, edgec_pair acc) {
+EDGEC_COPIED edgec_pair dot_of_bytes(const int8_t *x, const int8_t *w, int32_t second, int32_t count, edgec_pair acc) {
   return edgec_dot(x, w, w + second, count, acc);
 }
 #include "conv_form_ref.h"
@@ -81,7 +81,7 @@ static nibbles nibbles_at(const int8_t *row, int32_t index) {
 #define END_ROW(w, bytes) ((w) = nibbles_at((w).row + (bytes), 0))
 #define ROW_BYTES(count) (((count) + 1) / 2)
 #define WEIGHT(w, bytes, at) edgec_nibble((w).row + (bytes), (w).index + (at))
-static edgec_pair dot_of_nibbles(const int8_t *x, nibbles w, int32_t second, int32_t count, edgec_pair acc) {
+EDGEC_COPIED edgec_pair dot_of_nibbles(const int8_t *x, nibbles w, int32_t second, int32_t count, edgec_pair acc) {
   return edgec_dot_nibbles(x, w.row, w.row + second, w.index, count, acc);
 }
 #include "conv_form_ref.h"
