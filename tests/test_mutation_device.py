@@ -56,7 +56,7 @@ NORMAL = [
     Mutant("dsp", "wide", "clamp", "wide/gemm_wide_dsp.h", r'(?<="usat " r ", )#15', "#14"),
     Mutant("mve", "wide", "rounding", "wide/pairs_wide_mve.h", r"vqrdmlash(?=\.s32 q1,)", "vqdmlash"),
     Mutant("mve", "conv", "rounding", "conv/conv_mve_pairs.h", r"vqrdmlash(?=\.s32 q0,)", "vqdmlash"),
-    Mutant("mve", "conv", "zero_point", "conv/conv_mve_pairs.h", r'"ldrd r0, r2, \[sp\]\\n"', r'\g<0> "add r0, r0, #1\\n"'),
+    Mutant("mve", "conv", "zero_point", "conv/conv_mve_pairs.h", r'"ldrd r0, r2, \[sp, #\.Lframe\]\\n"', r'\g<0> "add r0, r0, #1\\n"'),
     Mutant("mve", "conv", "clamp", "conv/conv_mve_pairs.h", r"vqmovnb\.s16(?= q0, q0)", "vmovnb.i16"),
     Mutant("mve", "conv", "padding", "conv/conv_mve_columns.h", r'(?<=\[zero\] "r"\()p->in_zero_point', r"\g<0> + 1"),
 ]
