@@ -33,11 +33,12 @@ changes nothing where they are taken by fours.)"""
 ROUNDING = [("rounding", r"INT64_C\(0x80000000\)", "INT64_C(0x7fffffff)"), ("rounding", r"INT64_C\(0x80000000\)", "INT64_C(0)")]
 FIXED = [
     ROUNDING[0],
-    ("zero_point", r"rounded \+ zero_point", "{0} - 1"),
+    ("zero_point", r"(?<=shift\) \+ )zero_point", "{0} - 1"),
     ("shift", r"INT32_MAX >> shift", "INT32_MAX >> (shift + 1)"),
-    ("clamp", r"(?<=rounded \+ zero_point, )low", "{0} + 1"),
-    ("clamp", r"(?<=rounded \+ zero_point, low, )high", "{0} - 1"),
+    ("clamp", r"(?<=\+ zero_point, )low", "{0} + 1"),
+    ("clamp", r"(?<=\+ zero_point, low, )high", "{0} - 1"),
 ]
+SUMS = [("clamp", r"(?<=EDGEC_SUM_FRACTION, )low", "{0} + 1"), ("clamp", r"(?<=EDGEC_SUM_FRACTION, low, )high", "{0} - 1")]
 NEVER_SATURATED = [spot for spot in FIXED if spot[0] != "shift"]
 """Averages are too small for the saturation before the layer shift."""
 SMMLAR = [
@@ -94,7 +95,7 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
         "wide/wide_windows.h": [("padding", r"\bix < 0\b", "ix <= 0"), ("padding", r"(?<== 8 \? )p->in_zero_point", "{0} + 1")],
     },
     ("mve", "conv"): {
-        "fixed.h": FIXED,
+        "fixed.h": [*FIXED, *SUMS],
         "conv/conv_mve_walk.h": [
             ("padding", r"(?<=edgec_clamp\()-x0", "{0} + 1"),
             ("padding", r"(?<=edgec_clamp\()-y0", "{0} + 1"),
