@@ -231,7 +231,8 @@ static int64_t magnitude(int32_t value) { return value < 0 ? -(int64_t)value : v
 /* The sum without its lower 15 bits fits 32 bits, and factors fit their parts. */
 static int check_add(const void *params, const edgec_sizes *s) {
   const edgec_add_s16_params *const p = params;
-  if (!edgec_add_s16_check(params, s) || p->shift < SPLIT || (p->a_bits == 8 && p->b_bits == 8 && p->out_bits == 8)) {
+  if (!edgec_add_s16_check(params, s) || p->shift < SPLIT || !edgec_within(p->offset_high, -0x3fff, 0x3fff) ||
+      (p->a_bits == 8 && p->b_bits == 8 && p->out_bits == 8)) {
     return 0;
   }
   const int64_t a = magnitude(p->multiplier_a) * ((int64_t)1 << (p->a_bits - 1));
