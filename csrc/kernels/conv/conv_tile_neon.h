@@ -10,6 +10,13 @@ template <int MR, int NV> EDGEC_INLINE void start(const int32_t *bias, V (&acc)[
   unroll<(MR - 1) * NV>([&](auto i) EDGEC_LAMBDA { acc[1 + i / NV][i % NV] = acc[0][i % NV]; });
 }
 
+// From how many positions on load_kept() is the shorter loop: below, and without sdot, GCC 12 adds an instruction for its addresses.
+#ifdef __ARM_FEATURE_DOTPROD
+constexpr int kept_loads = 3;
+#else
+constexpr int kept_loads = INT32_MAX;
+#endif
+
 // Walks K, `dword_bytes` of weights a dword: step(x, Index<i>(), w) for dword i of 16 bytes x of each position and of the weights w.
 // 1 to 3 dwords may be left over at the end of a segment, whose 16 bytes reach beyond it.
 template <int MR, int dword_bytes, typename Step>
@@ -21,8 +28,12 @@ EDGEC_INLINE void walk(const edgec_host_conv &c, const uint8_t *input, const int
     intptr_t at = c.segment_offset[s];
     const auto load = [&](V(&x)[MR]) EDGEC_LAMBDA {
       unroll<MR>([&](auto m) EDGEC_LAMBDA {
-        x[m] = Simd::load(position[m] + at);
-        Simd::keep(x[m]);
+        if constexpr (MR >= kept_loads) {
+          x[m] = Simd::load_kept(position[m] + at);
+        } else {
+          x[m] = Simd::load(position[m] + at);
+          Simd::keep(x[m]);
+        }
       });
     };
     for (const uint8_t *const whole = w + (c.segment_dwords - rest) * dword_bytes; w != whole; w += 4 * dword_bytes) {

@@ -28,6 +28,14 @@ struct Simd {
   // The value is in a register here: the compiler neither loads it again later nor takes its parts from memory.
   EDGEC_INLINE static void keep(V &a) { __asm__("" : "+w"(a)); }
 
+  // load() and keep() in one instruction: GCC 12 may copy what is kept of a load into another register first.
+  EDGEC_INLINE static V load_kept(const void *p) {
+    using Bytes [[gnu::aligned(1), gnu::may_alias]] = int8x16_t;
+    V a;
+    __asm__("ldr %q0, %1" : "=w"(a) : "m"(*static_cast<const Bytes *>(p)));
+    return a;
+  }
+
   // n registers from `at` bytes behind p on, two by one instruction. GCC 12 does not join loads whose uses lie apart, and gives an
   // address that it sees in a loop a register of its own. Only for the constants of a plan: it does not know what is read.
   template <int at = 0, int n> EDGEC_INLINE static void load_constants(const void *p, V (&to)[n]) {
