@@ -177,6 +177,9 @@ def test_groups_are_solved_apart():
         np.testing.assert_array_equal(whole[2 * g : 2 * g + 2], solved(x[g : g + 1], rows[2 * g : 2 * g + 2], wanted[:, 2 * g : 2 * g + 2]))
 
 
+STORED_IN_8 = ("conv2d_s16", "conv2d_add")
+"""Operators with weights that have no 4-bit form."""
+
 # --- bytes ----------------------------------------------------------------------------------------------------------------
 
 
@@ -191,8 +194,8 @@ def test_bytes_are_those_of_the_artifact(name, bits):
     program = lower.lower(importer.fold(quantized))
     held = 0
     for op in program.ops:
-        if "weight_bits" in op.attrs:
-            assert op.attrs["weight_bits"] == bits
+        if "weight_bits" in op.attrs or op.opcode in STORED_IN_8:
+            assert op.attrs.get("weight_bits", 8) == bits
             w, bias, multiplier = (program.constants[c].data for c in op.constants)
             rows = w.reshape(-1, w.shape[-1]) if op.opcode == "depthwise_conv2d" else w.reshape(w.shape[0], -1)
             held += (pack_nibbles(rows) if bits == 4 else rows).nbytes + bias.nbytes + multiplier.nbytes

@@ -56,7 +56,7 @@ class Options:
     output_ranges: bool = True
     weight_bits: int | Mapping[str, int] = 8
     weight_bytes: int | None = None
-    residual_sums: bool = False
+    residual_sums: bool = True
     activation_bits: int | Mapping[str, int] = 8
     wide_tensors: int = 0
     wide_where_cheap: bool = True
