@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import edgec
 from edgec import numerics
 from edgec.compress import Options, quantize
+from edgec.compress.ladder import WORTH_DB
 from edgec.compress.placement import residual_sums
 from edgec.errors import ModelError, ProgramError
 from edgec.ir.verify import verify
@@ -131,11 +132,12 @@ def test_firmware_gives_the_same_bytes(engine, needs_target):
 def test_the_rung():
     model = small()
     x = samples(64)
-    plain, report = quantize(model, x, options=Options(output_ranges=False))
+    plain, report = quantize(model, x, options=replace(RESIDUAL, residual_sums=False))
     assert "residuals added before rounding" not in [r.name for r in report.rungs]
     summed, report = quantize(model, x, options=RESIDUAL)
-    (rung,) = (r for r in report.rungs if r.name == "residuals added before rounding")
-    assert rung.kept == (rung.gain_db > -rung.chance_db)
+    at = [r.name for r in report.rungs].index("residuals added before rounding")
+    rung, before = report.rungs[at], [r for r in report.rungs[:at] if r.kept][-1]
+    assert rung.kept == (rung.sqnr_db - before.sqnr_db > WORTH_DB)
     opcodes = [op.opcode for op in lower(summed).ops]
     assert opcodes.count("conv2d_add") == rung.kept and "add" in [op.opcode for op in lower(plain).ops]
     if rung.kept:  # what the QDQ file says in float is what the program computes

@@ -72,7 +72,7 @@ class OutputGradients:
             for value, signal in zip(self.judged, signals, strict=True):
                 signs = 2 * rng.integers(0, 2, (len(taken), *shape_of(value)[1:])) - 1
                 feed[self.starts[value].name] = (signs / np.sqrt(signal * SKETCHES)).astype(np.float32)
-            results = feed | dict(zip(self.given, self.session.run(self.given, feed), strict=True))
+            results = feed | (dict(zip(self.given, self.session.run(self.given, feed), strict=True)) if self.given else {})
             yield part, {v: (results[a.name], results[b.name]) for v, (a, b) in zip(self.wanted, self.pairs, strict=True)}
 
 

@@ -20,7 +20,7 @@ from edgec.compress.weight_bytes import is_depthwise
 from edgec.compress.wide import asked_for, can_be_wide, nearly_free
 
 WORTH_DB = 0.1
-"""What a tensor of 16 bits must gain at the outputs."""
+"""What a tensor of 16 bits, or a residual added before rounding, must gain at the outputs: a kernel more takes flash."""
 
 CHEAP_TENSORS = 3
 """Judgements that tensors whose 16 bits cost next to nothing are worth."""
@@ -65,19 +65,14 @@ class Ladder:
     def climb(self) -> Choice:
         """Every rung that options allow is judged; where no samples are held out, each is taken.
 
-        Each has been worth something on most networks, so a difference that chance explains does not speak against it.
+        Each has been worth something on most networks, so a difference that chance explains does not speak against it. What asks
+        for other kernels must gain WORTH_DB.
         """
         best, figure = self._start(), None
         for name, attempt in self._attempts():
             tried = attempt(best)
-            if tried is None:
-                continue
-            judged = tried.judge()
-            gain, chance = (0.0, 0.0) if figure is None else judged.gain_over(figure)
-            kept = figure is None or bool(self.split.degraded) or gain > -chance
-            self.rungs.append(Rung(name, judged.sqnr_db, gain, chance, kept))
-            if kept:
-                best, figure = tried, judged
+            if tried is not None:
+                best, figure = self._better(name, best, figure, tried, other_kernels=attempt == self._summed)
         return self._widened(best, figure) if self.options.wide_where_cheap else best
 
     def _widened(self, best: Choice, figure: Judgement) -> Choice:
@@ -88,12 +83,19 @@ class Ladder:
             if name in best.ranges.wide:
                 continue
             tried = replace(best, ranges=replace(best.ranges, wide=best.ranges.wide | {name}))
-            judged = tried.judge()
-            kept = bool(self.split.degraded) or judged.sqnr_db - figure.sqnr_db > WORTH_DB
-            self.rungs.append(Rung(f"16 bits for {name}", judged.sqnr_db, *judged.gain_over(figure), kept))
-            if kept:
-                best, figure = tried, judged
+            best, figure = self._better(f"16 bits for {name}", best, figure, tried, other_kernels=True)
         return best
+
+    def _better(self, rung: str, best: Choice, figure: Judgement | None, tried: Choice, other_kernels: bool) -> tuple[Choice, Judgement]:
+        """The better of two choices and its judgement; the first rung has nothing before it."""
+        judged = tried.judge()
+        gain, chance = (0.0, 0.0) if figure is None else judged.gain_over(figure)
+        if figure is None or self.split.degraded:
+            kept = True
+        else:
+            kept = judged.sqnr_db - figure.sqnr_db > WORTH_DB if other_kernels else gain > -chance
+        self.rungs.append(Rung(rung, judged.sqnr_db, gain, chance, kept))
+        return (tried, judged) if kept else (best, figure)
 
     def _start(self) -> Choice:
         o = self.options

@@ -77,8 +77,7 @@ def residual_sums(graph: ir.Graph) -> list[ir.Value]:
         if not is_op(node, "Add"):
             continue
         operands = [v for v in node.inputs if is_op(v.producer(), "Conv") and sole_consumer(v) is node and not _is_depthwise(v.producer())]
-        same = len({shape_of(v) for v in node.inputs}) == 1 and all(constant(v) is None for v in node.inputs)
-        if operands and same:
+        if operands and all(constant(v) is None for v in node.inputs) and len({shape_of(v) for v in node.inputs}) == 1:
             order = {n: i for i, n in enumerate(graph)}
             found.append(max(operands, key=lambda v: (_window(v.producer()), order[v.producer()])))
     return found

@@ -11,7 +11,7 @@ import onnx_ir as ir
 from edgec.compress.placement import Group, Placement
 from edgec.compress.ranges import Quantization
 from edgec.errors import UsageError
-from edgec.graph.edit import integer, is_op, shape_of
+from edgec.graph.edit import has_static_shape, integer, is_op, shape_of
 from edgec.graph.macs import node_macs
 from edgec.ops.wide import WIDE_OPERATORS
 
@@ -39,8 +39,7 @@ def gives_wide(node: ir.Node, placement: Placement) -> bool:
     if not is_op(node, *WIDE_OPERATORS):
         return False
     if is_op(node, "Add", "Sub"):
-        shapes = {shape_of(v) for v in node.inputs}
-        return all(v in placement.groups for v in node.inputs) and len(shapes) == 1
+        return all(v in placement.groups and has_static_shape(v) for v in node.inputs) and len({shape_of(v) for v in node.inputs}) == 1
     return integer(node, "ceil_mode", 0) == 0
 
 
