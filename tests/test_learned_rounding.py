@@ -65,7 +65,7 @@ def test_weights_settle_nearest_first_and_stay(torch):
 def test_four_bits_come_nearer_to_float(torch, exact, data):
     """From weights rounded to nearest, and nearer than by rounding straight through in every step; twice the same."""
     qdq = importer.fold(quantize(exact, data, options=Options(weight_bits=4, rounding="nearest"))[0])
-    runs = [distill(qdq, exact, data, steps=300, batch=32, augment="mixup", learned_rounding=l) for l in ("narrow", "narrow", "none")]
+    runs = [distill(qdq, exact, data, steps=300, batch=32, augment="mixup", learned_rounding=which) for which in ("narrow", "narrow", "none")]
     learned, again, straight = (r for _, r in runs)
     assert learned["after"]["sqnr_db"] > learned["before"]["sqnr_db"] + 1 and learned["selected_step"] >= 270
     assert min(loss for _, loss in learned["loss"]["select"]) < min(loss for _, loss in straight["loss"]["select"])
