@@ -40,13 +40,16 @@ from tests.models import SHARED
 
 RESULTS = Path(__file__).parent / "results" / "compression.json"
 CALIBRATION = 512
+BEFORE_SUMS: dict[str, Any] = dict(residual_sums=False, output_ranges=False, wide_where_cheap=False)
 RUNGS: dict[str, dict[str, Any]] = {
-    "min-max": dict(ranges="minmax", rounding="nearest", bias_correction=False, weight_search=False, equalize=(0, 0), output_ranges=False),
-    "MSE ranges": dict(rounding="nearest", bias_correction=False, weight_search=False, equalize=(0, 0), output_ranges=False),
-    "+ MSE weight scales, bias correction": dict(rounding="nearest", equalize=(0, 0), output_ranges=False),
-    "+ equalization": dict(rounding="nearest", output_ranges=False),
-    "+ second-order rounding": dict(output_ranges=False),
-    "whole ladder": {},
+    "min-max": BEFORE_SUMS | dict(ranges="minmax", rounding="nearest", bias_correction=False, weight_search=False, equalize=(0, 0)),
+    "MSE ranges": BEFORE_SUMS | dict(rounding="nearest", bias_correction=False, weight_search=False, equalize=(0, 0)),
+    "+ MSE weight scales, bias correction": BEFORE_SUMS | dict(rounding="nearest", equalize=(0, 0)),
+    "+ equalization": BEFORE_SUMS | dict(rounding="nearest"),
+    "+ second-order rounding": BEFORE_SUMS,
+    "+ residuals added before rounding": dict(output_ranges=False, wide_where_cheap=False),
+    "+ ranges by output error": dict(wide_where_cheap=False),
+    "+ 16 bits for logits: the whole ladder": {},
 }
 
 
