@@ -103,6 +103,9 @@ struct edgec_host_tile {
   int32_t order = EDGEC_ORDER_DWORDS;
 };
 
+struct edgec_host_plain;
+struct edgec_host_wide;
+
 struct edgec_host_tier {
   const char *name;
   int32_t lanes, group, kind;
@@ -115,6 +118,8 @@ struct edgec_host_tier {
   edgec_host_step max_pool, add, lookup;       // operands: input(s), output
   void (*peak)(int32_t iterations);  // 12 dot products of registers an iteration and nothing else: the ceiling of every kernel
   edgec_host_step pixels;            // edgec_host_pixels; operands: input, output
+  const edgec_host_plain *plain;     // on the artifact's own bytes: host/plain_tier.h
+  const edgec_host_wide *wide;
   // As depthwise, tap by tap: groups are single taps, columns is 1, weights are [period][groups][group * lanes] bytes. Runs every
   // depthwise convolution where it is `depthwise` too, else the windows of 9 taps that depthwise_pair does not take.
   edgec_host_step depthwise_taps = nullptr;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "host/error.h"
+#include "host/plain_tier.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -18,7 +19,8 @@ namespace {
 #define EDGEC_TIER(tier, lanes, group, kind, taps)                                                                                       \
   {#tier, lanes, group, kind, edgec_conv_tiles__##tier, &edgec_depthwise__##tier, &edgec_depthwise_pair__##tier,                      \
    &edgec_depthwise_ring__##tier,                                                                                                     \
-   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_pixels__##tier, taps}
+   &edgec_max_pool__##tier, &edgec_add__##tier, &edgec_lookup__##tier, &edgec_peak__##tier, &edgec_pixels__##tier,                           \
+   &edgec_plain__##tier, &edgec_wide__##tier, taps}
 
 #ifdef EDGEC_TIER_avx2
 const edgec_host_tier avx2_kernels = EDGEC_TIER(avx2, 8, 2, EDGEC_KIND_S16, nullptr);

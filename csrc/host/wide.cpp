@@ -12,38 +12,6 @@ namespace edgec {
 
 namespace {
 
-const edgec_host_wide *wide_kernels_of(const char *tier) {
-  const struct {
-    const char *name;
-    const edgec_host_wide *kernels;
-  } all[] = {
-#ifdef EDGEC_TIER_avx2
-      {"avx2", &edgec_wide__avx2},
-#endif
-#ifdef EDGEC_TIER_avxvnni
-      {"avxvnni", &edgec_wide__avxvnni},
-#endif
-#ifdef EDGEC_TIER_avx512vnni
-      {"avx512vnni", &edgec_wide__avx512vnni},
-#endif
-#ifdef EDGEC_TIER_neon
-      {"neon", &edgec_wide__neon},
-#endif
-#ifdef EDGEC_TIER_neondot
-      {"neondot", &edgec_wide__neondot},
-#endif
-#ifdef EDGEC_TIER_neoni8mm
-      {"neoni8mm", &edgec_wide__neoni8mm},
-#endif
-      {"", nullptr}};
-  for (const auto &entry : all) {
-    if (std::strcmp(entry.name, tier) == 0) {
-      return entry.kernels;
-    }
-  }
-  return nullptr;
-}
-
 template <typename T> T *zeroes(Plan &plan, size_t count) { return reinterpret_cast<T *>(plan.keep_bytes(count * sizeof(T))); }
 
 // Where the windows of `p` begin in its image, and where their segments of taps lie.
@@ -123,16 +91,12 @@ bool splits(const edgec_add_s16_params &p) {
 }  // namespace
 
 PlainStep wide_step(Plan &plan, const edgec_host_tier &tier, const Record &record) {
-  const edgec_host_wide *const kernels = wide_kernels_of(tier.name);
-  if (kernels == nullptr) {
-    return {};
-  }
   edgec_host_step run = nullptr;
   switch (record.opcode) {
-    case op_conv2d_s16: return conv_step(plan, *kernels, record);
-    case op_average_pool2d_s16: run = kernels->average_pool; break;
-    case op_add_s16: run = splits(record.as<edgec_add_s16_params>()) ? kernels->add : nullptr; break;
-    case op_rescale_s16: run = kernels->rescale; break;
+    case op_conv2d_s16: return conv_step(plan, *tier.wide, record);
+    case op_average_pool2d_s16: run = tier.wide->average_pool; break;
+    case op_add_s16: run = splits(record.as<edgec_add_s16_params>()) ? tier.wide->add : nullptr; break;
+    case op_rescale_s16: run = tier.wide->rescale; break;
     default: break;
   }
   if (run == nullptr) {
