@@ -62,6 +62,17 @@ static inline uint32_t edgec_load_word(const void *at) {
   "\n.hidden " #name "\n.thumb_func\n.type " #name ", %function\n" #name ":\n"
 #define EDGEC_DSP_END(name) ".size " #name ", .-" #name "\n.popsection\n"
 
+/* Eight accumulators take one step of a layer shift. */
+#define EDGEC_DSP_DOUBLE_EIGHT   \
+  "qadd r6, r6, r6\n"            \
+  "qadd r7, r7, r7\n"            \
+  "qadd r8, r8, r8\n"            \
+  "qadd r9, r9, r9\n"            \
+  "qadd r10, r10, r10\n"         \
+  "qadd r11, r11, r11\n"         \
+  "qadd r12, r12, r12\n"         \
+  "qadd lr, lr, lr\n"
+
 static inline uint32_t edgec_sxtb16(uint32_t word) {
   uint32_t result;
   __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(word));

@@ -45,24 +45,9 @@ enum { SUM_HALF = 1 << (EDGEC_SUM_FRACTION - 1) }; /* VQRSHRN adds it; not VQSHR
 typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 
 /* r0, r2, r4, r6: channels 0-3 of the first position; r8, r10, r12, lr: of the second. r1 weights, r3 and r5 windows,
- * r7 output, r9 blocks left, r11 channels left, times two. Every instruction of a block is four bytes: PAIRS_ENTRY counts on it. */
-#define PAIRS_BLOCK             \
-  "vldrb.u8 q4, [r3], #16\n"    \
-  "vldrw.u32 q0, [r1], #64\n"   \
-  "vmladava.s8 r0, q4, q0\n"    \
-  "vldrw.u32 q1, [r1, #-48]\n"  \
-  "vmladava.s8 r2, q4, q1\n"    \
-  "vldrw.u32 q2, [r1, #-32]\n"  \
-  "vmladava.s8 r4, q4, q2\n"    \
-  "vldrw.u32 q3, [r1, #-16]\n"  \
-  "vmladava.s8 r6, q4, q3\n"    \
-  "vldrb.u8 q5, [r5], #16\n"    \
-  "vmladava.s8 r8, q5, q0\n"    \
-  "vmladava.s8 r10, q5, q1\n"   \
-  "vmladava.s8 r12, q5, q2\n"   \
-  "vmladava.s8 lr, q5, q3\n"
-
-/* r0: the job. It goes to the stack, since no register is left to point at it, behind `zeros` bytes of room. */
+ * r7 output, r9 blocks left, r11 channels left, times two. A block is EDGEC_MVE_PAIRS_BLOCK, or one of nibbles.
+ *
+ * r0: the job. It goes to the stack, since no register is left to point at it, behind `zeros` bytes of room. */
 #define PAIRS_ENTER(zeros)      \
   ".set .Lframe, " #zeros "\n"          \
   "push {r4-r11, lr}\n"         \
@@ -307,15 +292,15 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   PAIRS_FUNCTION(form##_rows_general, enter_general PAIRS_START(sums) PAIRS_WALK_ROWS(block)                                    \
                                           PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(tail))
 
-PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8", PAIRS_BLOCK, 56,
+PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8", EDGEC_MVE_PAIRS_BLOCK, 56,
                 PAIRS_QUARTERS, PAIRS_GATHER, PAIRS_REQUANTIZE, PAIRS_SHIFT PAIRS_REQUANTIZE)
 
 /* With a residual. */
 PAIRS_FUNCTIONS(sums, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8",
-                PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER, SUMS_REQUANTIZE, SUMS_REQUANTIZE_TAIL)
+                EDGEC_MVE_PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER, SUMS_REQUANTIZE, SUMS_REQUANTIZE_TAIL)
 
 /* Any number of channels. */
-PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(PAIRS_SUMS("r1!")) PAIRS_WALK(PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(PAIRS_SUMS("r1!")) PAIRS_WALK(EDGEC_MVE_PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
                                PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 static int is_clamped(const edgec_mve_pairs *job) { return job->low[0] != INT8_MIN || job->high[0] != INT8_MAX; }

@@ -188,14 +188,7 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "bne.w 4f\n"                   \
   "3:\n" GEMM_REQUANTIZE GEMM_STORE("44") \
   "4:\n"                         \
-  "qadd r6, r6, r6\n"            \
-  "qadd r7, r7, r7\n"            \
-  "qadd r8, r8, r8\n"            \
-  "qadd r9, r9, r9\n"            \
-  "qadd r10, r10, r10\n"         \
-  "qadd r11, r11, r11\n"         \
-  "qadd r12, r12, r12\n"         \
-  "qadd lr, lr, lr\n"            \
+  EDGEC_DSP_DOUBLE_EIGHT         \
   "subs r4, r4, #1\n"            \
   "bne 4b\n"                     \
   "b 3b\n"

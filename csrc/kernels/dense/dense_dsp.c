@@ -113,14 +113,7 @@ const uint32_t *edgec_dsp_dense_nibbles(const row_blocks *r);
           "add sp, sp, #" #frame "\n"       \
           "pop {r4-r11, pc}\n"              \
           "5:\n"                            \
-          "qadd r6, r6, r6\n"               \
-          "qadd r7, r7, r7\n"               \
-          "qadd r8, r8, r8\n"               \
-          "qadd r9, r9, r9\n"               \
-          "qadd r10, r10, r10\n"            \
-          "qadd r11, r11, r11\n"            \
-          "qadd r12, r12, r12\n"            \
-          "qadd lr, lr, lr\n"               \
+          EDGEC_DSP_DOUBLE_EIGHT            \
           "subs r2, r2, #1\n"               \
           "bne 5b\n"                        \
           "b 4b\n" EDGEC_DSP_END(name))

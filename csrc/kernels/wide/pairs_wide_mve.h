@@ -33,23 +33,7 @@ typedef struct wide_pair {
 
 typedef char assert_pair_layout[sizeof(wide_pair) == 96 ? 1 : -1];
 
-/* A block of taps of int8 and of int16: every instruction is four bytes, which the entry counts on. */
-#define PAIR_BLOCK_8            \
-  "vldrb.u8 q4, [r3], #16\n"    \
-  "vldrw.u32 q0, [r1], #64\n"   \
-  "vmladava.s8 r0, q4, q0\n"    \
-  "vldrw.u32 q1, [r1, #-48]\n"  \
-  "vmladava.s8 r2, q4, q1\n"    \
-  "vldrw.u32 q2, [r1, #-32]\n"  \
-  "vmladava.s8 r4, q4, q2\n"    \
-  "vldrw.u32 q3, [r1, #-16]\n"  \
-  "vmladava.s8 r6, q4, q3\n"    \
-  "vldrb.u8 q5, [r5], #16\n"    \
-  "vmladava.s8 r8, q5, q0\n"    \
-  "vmladava.s8 r10, q5, q1\n"   \
-  "vmladava.s8 r12, q5, q2\n"   \
-  "vmladava.s8 lr, q5, q3\n"
-
+/* EDGEC_MVE_PAIRS_BLOCK for taps of int16. */
 #define PAIR_BLOCK_16           \
   "vldrb.u8 q4, [r3], #16\n"    \
   "vldrb.s16 q0, [r1], #32\n"   \
@@ -133,7 +117,7 @@ typedef char assert_pair_layout[sizeof(wide_pair) == 96 ? 1 : -1];
   "vpop {d8-d15}\n"      \
   "pop {r4-r11, pc}\n"
 
-EDGEC_MVE_FUNCTION(edgec_mve_wide_8_to_16, (const wide_pair *pair), PAIR_START(PAIR_BLOCK_8) PAIR_STORE_16 PAIR_LEAVE)
+EDGEC_MVE_FUNCTION(edgec_mve_wide_8_to_16, (const wide_pair *pair), PAIR_START(EDGEC_MVE_PAIRS_BLOCK) PAIR_STORE_16 PAIR_LEAVE)
 EDGEC_MVE_FUNCTION(edgec_mve_wide_16_to_8, (const wide_pair *pair), PAIR_START(PAIR_BLOCK_16) PAIR_STORE_8 PAIR_LEAVE)
 EDGEC_MVE_FUNCTION(edgec_mve_wide_16_to_16, (const wide_pair *pair), PAIR_START(PAIR_BLOCK_16) PAIR_STORE_16 PAIR_LEAVE)
 
