@@ -13,10 +13,9 @@ from edgec.compress.candidate import Candidate, Judgement, Progress, RangeOption
 from edgec.compress.equalize import equalize
 from edgec.compress.layerwise import LayerOptions, Walk
 from edgec.compress.output_ranges import OutputRanges
-from edgec.compress.placement import residual_sums
+from edgec.compress.placement import is_depthwise, residual_sums
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
-from edgec.compress.weight_bytes import is_depthwise
 from edgec.compress.wide import asked_for, can_be_wide, nearly_free
 
 WORTH_DB = 0.1

@@ -72,19 +72,19 @@ def residual_sums(graph: ir.Graph) -> list[ir.Value]:
 
     Of two convolutions added to each other it is the one with more multiply-accumulates, the later one if they are equal.
     """
-    found = []
+    found, order = [], {n: i for i, n in enumerate(graph)}
     for node in graph:
         if not is_op(node, "Add"):
             continue
-        operands = [v for v in node.inputs if is_op(v.producer(), "Conv") and sole_consumer(v) is node and not _is_depthwise(v.producer())]
+        operands = [v for v in node.inputs if is_op(v.producer(), "Conv") and sole_consumer(v) is node and not is_depthwise(v.producer())]
         if operands and all(constant(v) is None for v in node.inputs) and len({shape_of(v) for v in node.inputs}) == 1:
-            order = {n: i for i, n in enumerate(graph)}
             found.append(max(operands, key=lambda v: (_window(v.producer()), order[v.producer()])))
     return found
 
 
-def _is_depthwise(conv: ir.Node) -> bool:
-    return group_count(conv) == shape_of(conv.inputs[0])[1] > 1
+def is_depthwise(node: ir.Node) -> bool:
+    """A convolution whose output channels read one input channel each, several of them in all."""
+    return is_op(node, "Conv") and 1 < group_count(node) == shape_of(node.inputs[0])[1]
 
 
 def _window(conv: ir.Node) -> int:

@@ -17,9 +17,9 @@ import onnx_ir as ir
 from edgec.compress import low_bits
 from edgec.compress.candidate import Candidate, RangeOptions
 from edgec.compress.layerwise import LayerOptions, ensure_bias, layer_name
-from edgec.compress.placement import place
+from edgec.compress.placement import is_depthwise, place
 from edgec.compress.splits import Split
-from edgec.compress.weight_bytes import can_be_narrow, is_depthwise, layer_bytes
+from edgec.compress.weight_bytes import can_be_narrow, layer_bytes
 from edgec.data import SYNTHETIC, Samples, synthetic
 from edgec.graph.edit import shape_of
 

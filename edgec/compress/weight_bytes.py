@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import onnx_ir as ir
 
 from edgec.compress.layerwise import layer_name
-from edgec.compress.placement import group_count, place
+from edgec.compress.placement import is_depthwise, place
 from edgec.errors import UsageError
 from edgec.graph.channel_affine import channels_of
-from edgec.graph.edit import constant, is_op, shape_of
+from edgec.graph.edit import constant, is_op
 
 KNOWN = (4, 8)
 CHANNEL_BYTES = {8: 8, 4: 6}
@@ -71,8 +71,3 @@ def layer_bytes(node: ir.Node, bits: int) -> int:
         size *= n
     rows = size // channels if is_depthwise(node) else channels
     return rows * -(-(size // rows) * bits // 8) + CHANNEL_BYTES[bits] * channels
-
-
-def is_depthwise(node: ir.Node) -> bool:
-    """A convolution whose output channels read one input channel each, several of them in all."""
-    return is_op(node, "Conv") and 1 < group_count(node) == shape_of(node.inputs[0])[1]
