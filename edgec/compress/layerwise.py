@@ -83,6 +83,20 @@ def fake_quantize(x: np.ndarray, parameters: Quantization) -> np.ndarray:
     return out
 
 
+class _Reads:
+    """How often each value of a graph is still to be read, in a walk over its nodes."""
+
+    def __init__(self, graph: ir.Graph) -> None:
+        self.left = {v: len(list(v.uses())) for n in graph for v in n.inputs if v is not None}
+
+    def after(self, node: ir.Node) -> list[ir.Value]:
+        """What is never read again, once node has read its inputs."""
+        values = dict.fromkeys(v for v in node.inputs if v is not None)
+        for value in values:
+            self.left[value] -= sum(v is value for v in node.inputs)
+        return [v for v in values if self.left[v] <= 0]
+
+
 class LayerwiseQuantizer:
     """Sessions of the nodes of a graph, kept from walk to walk. probes: input name → float32 [samples, *shape]."""
 
@@ -108,33 +122,34 @@ class LayerwiseQuantizer:
             fit: the probes that rounding and biases are fitted to; all of them run through the network.
             instead: options by which every layer is solved once more, without effect on the layers behind it.
         """
+        _hotloops.trim_heap()
         result = Walk({}, [], {})
         exact: dict[ir.Value, np.ndarray] = {}
         rounded: dict[ir.Value, np.ndarray] = {}
         for value in self.model.graph.inputs:
             exact[value] = self.probes[value.name]
             rounded[value] = self._round(value, exact[value], parameters)
-        reads = {v: len(list(v.uses())) + (v in keep) for n in self.model.graph for v in (*n.inputs, *n.outputs) if v is not None}
+        reads = _Reads(self.model.graph)
         nodes = list(self.model.graph)
         for done, node in enumerate(nodes, 1):
             if progress is not None:
                 progress("quantize", done / len(nodes))
+            read = reads.after(node)
+            outputs = self.run(node, exact, self.constants(node))
+            for value in read:  # before the other arrays are made
+                exact.pop(value, None)
             if node in self.layers:
-                outputs, approximations = self._layer(node, exact, rounded, parameters, options, fit, result)
+                approximations = [self._layer(node, outputs[0], exact, rounded, parameters, options, fit, result)]
                 if instead is not None:
                     result.instead[node] = self._solve(node, outputs[0], exact, rounded, parameters, instead, fit)[0]
             else:
-                outputs = self.run(node, exact)
                 approximations = self.run(node, self._as_read(node, rounded, parameters))
             for value, a, b in zip(node.outputs, outputs, approximations, strict=True):
                 exact[value], rounded[value] = a, self._round(value, b, parameters)
                 if value in keep:
                     result.kept[value] = (a, rounded[value])
-            for value in dict.fromkeys(v for v in node.inputs if v is not None):
-                reads[value] -= sum(v is value for v in node.inputs)
-                if reads[value] <= 0:
-                    exact.pop(value, None)
-                    rounded.pop(value, None)
+            for value in read:
+                rounded.pop(value, None)
         return result
 
     def _round(self, value: ir.Value, x: np.ndarray, parameters: Mapping[ir.Value, Quantization]) -> np.ndarray:
@@ -152,21 +167,23 @@ class LayerwiseQuantizer:
         runner = self.runners[node]
         return runner([arrays[node.inputs[i]] for i in runner.fed if node.inputs[i] in arrays], constants)
 
-    def _layer(
-        self, node, exact, rounded, parameters, options: LayerOptions, fit, result: Walk
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        weights, bias = weights_and_bias(node)
-        outputs = self.run(node, exact, (weights.astype(np.float32), bias.astype(np.float32)))
-        layer, approximation = self._solve(node, outputs[0], exact, rounded, parameters, options, fit)
+    def constants(self, node: ir.Node) -> tuple[np.ndarray, ...]:
+        """float32 weights and bias of a layer, as its session takes them; of other nodes nothing."""
+        return tuple(a.astype(np.float32) for a in weights_and_bias(node)) if node in self.layers else ()
+
+    def _layer(self, node, wanted: np.ndarray, exact, rounded, parameters, options: LayerOptions, fit, result: Walk) -> np.ndarray:
+        """As _solve, its output alone; weights and report go into result."""
+        weights, _ = weights_and_bias(node)
+        layer, approximation = self._solve(node, wanted, exact, rounded, parameters, options, fit)
         result.weights[node] = layer
         result.layers.append(
             LayerReport(
-                layer_name(node), node.op_type, sqnr_db(weights, layer.real()), sqnr_db(outputs[0], approximation),
+                layer_name(node), node.op_type, sqnr_db(weights, layer.real()), sqnr_db(wanted, approximation),
                 float(layer.scale.min()), float(layer.scale.max()), layer.bits,
             )  # fmt: skip
         )
         assert layer.q.shape == weights.shape
-        return outputs, [approximation]
+        return approximation
 
     def _solve(
         self, node, wanted: np.ndarray, exact, rounded, parameters, options: LayerOptions, fit: slice | np.ndarray
@@ -194,15 +211,14 @@ class LayerwiseQuantizer:
     ) -> dict[ir.Value, np.ndarray]:
         """The values asked for, of the quantized network with given weights, on a part of the probes."""
         arrays = {v: self._round(v, self.probes[v.name][part], parameters) for v in self.model.graph.inputs}
-        reads = {v: len(list(v.uses())) for n in self.model.graph for v in (*n.inputs, *n.outputs) if v is not None}
+        reads = _Reads(self.model.graph)
         for node in self.model.graph:
             layer = weights.get(node)
             outputs = self.run(node, arrays, () if layer is None else (layer.real(), _real_bias(layer, parameters[node.inputs[0]])))
             for value, array in zip(node.outputs, outputs, strict=True):
                 arrays[value] = self._round(value, array, parameters)
-            for value in dict.fromkeys(v for v in node.inputs if v is not None):
-                reads[value] -= sum(v is value for v in node.inputs)
-                if reads[value] <= 0 and value not in keep:
+            for value in reads.after(node):
+                if value not in keep:
                     arrays.pop(value, None)
         return {value: arrays[value] for value in keep}
 

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import onnx_ir as ir
 
+from edgec.compress import _hotloops
 from edgec.compress.first_order import SKETCHES, FirstOrder, OutputGradients
 from edgec.compress.gradient import NoGradient
 from edgec.compress.layerwise import LayerwiseQuantizer, fake_quantize
@@ -176,6 +177,7 @@ class OutputRanges:
 
     def _prepare(self) -> None:
         if not self.exact:
+            _hotloops.trim_heap()
             for value in self.quantizer.model.graph.inputs:
                 self.exact[value] = self.quantizer.probes[value.name][self.fit]
             for node in self.quantizer.model.graph:
