@@ -127,7 +127,7 @@ def call(lib: ctypes.CDLL, program: Program, op: Op, kernel: Kernel, inputs: Seq
         operands.input[i] = address
     operands.output[0] = output
     for i, memory in enumerate(held):
-        operands.constant[i] = memory.ctypes.data
+        operands.constant[i] = memory.ctypes.data if memory.size else None
     run = getattr(lib, kernel.symbol)
     run.argtypes, run.restype = [ctypes.c_void_p, ctypes.POINTER(Operands)], None
     run(params.ctypes.data, ctypes.byref(operands))

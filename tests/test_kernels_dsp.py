@@ -126,6 +126,10 @@ def test_unpack_is_the_inverse_of_pack(kernel, program):
         assert np.ascontiguousarray(found).tobytes() == value.tobytes()
 
 
+HIGH_HALVES = {"conv2d_int4_8": 4, "dense_int4_5": 4}
+"""Cases of one pair of channels with weights of 4 bits: the one size that the second constant may have beside none."""
+
+
 @pytest.mark.parametrize(("kernel", "program"), PAIRS)
 def test_check_takes_exactly_these_sizes(kernel, program):
     op = program.ops[0]
@@ -148,7 +152,7 @@ def test_check_takes_exactly_these_sizes(kernel, program):
     for array, count in ((sizes.input, len(op.inputs)), (sizes.constant, len(constants))):
         for i in range(count):
             for change in (-1, 1, 4):
-                if array[i] + change >= 0:
+                if array[i] + change >= 0 and not (array[i] == 0 and change == HIGH_HALVES.get(program.name)):
                     array[i] += change
                     assert not accepted(), f"operand {i} off by {change}"
                     array[i] -= change

@@ -202,7 +202,7 @@ def replay(lib: ctypes.CDLL, isa: str, family: str) -> bool:
             memory[:] = x
             operands.input[i] = memory.ctypes.data
         for i, memory in enumerate(constants):
-            operands.constant[i] = memory.ctypes.data
+            operands.constant[i] = memory.ctypes.data if memory.size else None
         operands.output[0] = output.ctypes.data + border
         run = getattr(lib, kernel.symbol)
         run.argtypes, run.restype = [ctypes.c_void_p, ctypes.POINTER(native.Operands)], None

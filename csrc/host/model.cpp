@@ -101,8 +101,8 @@ void Model::read_records(const edgec_model &model) {
     r.output = {edgec_load_le32(pair), edgec_load_le32(pair + 4)};
     pair += 8;
     for (int k = 0; k < r.constant_count; k++, pair += 8) {
-      r.constant[k] = model.weights + edgec_load_le32(pair);
       r.constant_bytes[k] = edgec_load_le32(pair + 4);
+      r.constant[k] = r.constant_bytes[k] == 0 ? nullptr : model.weights + edgec_load_le32(pair);
     }
     widen_constants(r);
     records.push_back(r);

@@ -14,9 +14,10 @@
  * masked off it is the weights b + 8. So with the columns of 8-bit weights
  *   SMLADs of the word         sum up 16 * a.x + (b + 8).x, plus 128 * (x0 + x2), minus 128 * (16 * a + b + 8) of the odd taps
  *   SMLADs of the masked word  sum up (b + 8).x, minus 128 * (b + 8) of the odd taps
- * and 16 * a.x is their difference. Excesses of weights are part of the packed biases, those of inputs are corrections in front of the
- * columns: for a EDGEC_EVEN_CORRECTION sums and for both -8 times the sum of all inputs of a position. A program of 4-bit weights
- * keeps accumulators within 28 bits, so that 16 times one fits.
+ * and 16 * a.x is their difference. Excesses of inputs are corrections in front of the columns: for a EDGEC_EVEN_CORRECTION sums and for
+ * both edgec_nibble_correction. Those of weights are in the heads, the bias plus 128 times the sum of odd taps, which are added once 16 * a.x
+ * is divided by 16: their low halves, one word for both channels, lie with the multipliers behind the words. Where all heads of a layer
+ * are int16, that is all; else the high halves are a constant of their own, again a word for two channels, with which low halves are unsigned.
  *
  * Words of int8 data are read at any address, as compilers do on these cores (CCR.UNALIGN_TRP must be 0, its reset value).
  */
@@ -255,12 +256,21 @@ static inline void edgec_clamp_bytes(int8_t *y, int32_t count, int32_t low, int3
   }
 }
 
-#define EDGEC_NIBBLE_TAPS 0x10000u /* more than a window may have: 16 times an accumulator and every correction fit int32 */
+#define EDGEC_NIBBLE_TAPS 0x10000u /* more than a window may have: 16 times a sum of products and every correction fit int32 */
 
-/* -8 times the sum of a position's inputs: odd: sum of its `odd` halfwords, `halfwords` of them; even: its EDGEC_EVEN_CORRECTION
- * sum. Modulo 2^32: columns of positions that are not there hold anything. */
-static inline int32_t edgec_nibble_correction(int32_t odd, int32_t even, int32_t halfwords) {
-  return (int32_t)(2056u * (uint32_t)(even >> 7) - 8u * (uint32_t)odd - 1024u * (uint32_t)halfwords);
+/* -8 times the sum of a position's inputs, and 1024 for each odd tap: what the 8 of b + 8 adds. odd: sum of its `odd` halfwords; even: its
+ * EDGEC_EVEN_CORRECTION sum. Modulo 2^32: columns of positions that are not there hold anything. */
+static inline int32_t edgec_nibble_correction(int32_t odd, int32_t even) {
+  return (int32_t)(2056u * (uint32_t)(even >> 7) - 8u * (uint32_t)odd);
+}
+
+/* The head of the first or the second channel of a pair from the word of low halves; highs: the word of high halves, or null. */
+static inline int32_t edgec_nibble_head(uint32_t lows, const uint32_t *highs, int second) {
+  const uint32_t low = second ? lows >> 16 : lows & 0xffffu;
+  if (highs == NULL) {
+    return (int32_t)(low << 16) >> 16;
+  }
+  return (int32_t)((second ? *highs & 0xffff0000u : *highs << 16) | low);
 }
 
 #endif

@@ -55,7 +55,7 @@ edgec_status edgec_run(const edgec_model *model) {
     const uint32_t output_bytes = edgec_load_le32(pair + 4);
     pair += 8;
     for (uint32_t i = 0; i < r.constant_count; i++) {
-      operands.constant[i] = model->weights + edgec_load_le32(pair);
+      operands.constant[i] = edgec_load_le32(pair + 4) == 0u ? NULL : model->weights + edgec_load_le32(pair);
       pair += 8;
     }
     operands.scratch = model->arena + r.scratch_offset;

@@ -15,7 +15,7 @@ enum {
   EDGEC_MAX_PARAMS = 32 /* words of a parameter struct */
 };
 
-/* Where an operator's bytes are. int32 and int16 constants are EDGEC_ALIGNMENT-aligned and little-endian. */
+/* Where an operator's bytes are. int32 and int16 constants are EDGEC_ALIGNMENT-aligned and little-endian; one without bytes is NULL. */
 typedef struct edgec_operands {
   const int8_t *input[EDGEC_MAX_INPUTS];
   int8_t *output[EDGEC_MAX_OUTPUTS];

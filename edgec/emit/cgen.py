@@ -284,10 +284,7 @@ class _Constants:
         for i, (op, kernel) in enumerate(zip(program.ops, kernels, strict=True)):
             self.names.append([])
             for role, values in zip(OPERATORS[op.opcode].roles, packed_constants(program, op, kernel), strict=True):
-                if values.size == 0:  # the kernel's packing carries this role inside another one
-                    self.names[-1].append("NULL")
-                    continue
-                if not values.size:  # C has no empty arrays, and a kernel reads nothing there
+                if values.size == 0:  # the kernel's packing carries this role inside another one, or needs nothing of it
                     self.names[-1].append("NULL")
                     continue
                 key = (values.dtype.name, np.ascontiguousarray(values).tobytes())

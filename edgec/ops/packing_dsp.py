@@ -11,11 +11,12 @@ import numpy as np
 
 from edgec.ir.core import Op
 from edgec.ops.base import Packing
-from edgec.ops.weights import narrow_bias
+from edgec.ops.weights import fits_int16, narrow_bias
 
 Attributes = Mapping[str, int]
 NOTHING = np.zeros(0, np.int8)
-"""Bias and multiplier travel inside the weights, in the order in which the kernel walks them."""
+"""Bias and multiplier travel inside the weights, in the order in which the kernel walks them; beside 4-bit weights, where these do
+not fit int16, the high halves of the heads that hold the biases are in place of the biases."""
 POSITIONS = 4
 """Output positions of a block."""
 MAX_SHIFT = 20
@@ -63,40 +64,39 @@ def unpack_rows(
     return w, _wrapped(b), m.reshape(-1)[:out].astype(np.int32)
 
 
-def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray) -> np.ndarray:
-    """For each pair of channels its heads, its multipliers, then a word for every four taps: csrc/kernels/conv/gemm_nibbles_dsp.h.
+def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each pair of channels a word for every four taps, the low halves of their heads, their multipliers: csrc/kernels/dsp.h.
 
     Args:
         weights: int8 [out, K] in [−8, 7], K a multiple of 4, taps in the order of the kernel; bias int16, multiplier int32 [out].
 
-    Returns: int32 [stream].
+    Returns: int32 [pairs, K/4 + 3]; the high halves int16 [2 · pairs], or nothing where all heads are int16.
     """
     out, depth = weights.shape
     w = np.zeros((out + out % 2, depth), np.int8)
     w[:out] = weights
-    b, m = np.zeros(len(w), np.int64), np.zeros(len(w), np.int32)
-    b[:out], m[:out] = bias, multiplier
-    first, second = w[0::2], w[1::2]
-    high = (first + np.resize(np.array([8, 0], np.int8), depth)).astype(np.uint8) & 15
-    words = (high << 4 | (second + 8).astype(np.uint8)).view("<i4").reshape(len(first), depth // 4)
-    head_b = b[1::2] + 128 * (second[:, 1::2].astype(np.int64) + 8).sum(axis=1)
-    head_a = 16 * b[0::2] + 2048 * first[:, 1::2].astype(np.int64).sum(axis=1) + head_b
-    return np.concatenate([_wrapped(np.stack([head_a, head_b], axis=1)), m.reshape(-1, 2), words], axis=1).reshape(-1)
+    heads, m = np.zeros(len(w), np.int32), np.zeros(len(w), np.int32)
+    heads[:out], m[:out] = bias + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1), multiplier
+    high = (w[0::2] + np.resize(np.array([8, 0], np.int8), depth)).astype(np.uint8) & 15
+    words = (high << 4 | (w[1::2] + 8).astype(np.uint8)).view("<i4").reshape(len(high), depth // 4)
+    stream = np.concatenate([words, heads.astype("<i2").view("<i4").reshape(-1, 1), m.reshape(-1, 2)], axis=1)
+    return stream, NOTHING if fits_int16(heads) else (heads >> 16).astype("<i2")
 
 
-def unpack_nibble_rows(stream: np.ndarray, out: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def unpack_nibble_rows(stream: np.ndarray, highs: np.ndarray, out: int, depth: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The inverse of pack_nibble_rows, of raw bytes: int8 [out, depth], int16 [out], int32 [out]."""
-    blocks = np.ascontiguousarray(stream).view("<i4").reshape(-(-out // 2), 4 + depth // 4)
-    codes = np.ascontiguousarray(blocks[:, 4:]).view(np.uint8).reshape(-1, depth)
+    blocks = np.ascontiguousarray(stream).view("<i4").reshape(-(-out // 2), 3 + depth // 4)
+    codes = np.ascontiguousarray(blocks[:, :-3]).view(np.uint8).reshape(-1, depth)
     second = (codes & 15).astype(np.int8) - np.int8(8)
     even = np.resize(np.array([True, False]), depth)
     high = (codes >> 4).astype(np.int8)
     first = np.where(even, high - 8, (high ^ 8) - 8).astype(np.int8)
-    head_b = blocks[:, 1].astype(np.int64)
-    b = head_b - 128 * (second[:, 1::2].astype(np.int64) + 8).sum(axis=1)
-    a = _wrapped(blocks[:, 0].astype(np.int64) - head_b - 2048 * first[:, 1::2].astype(np.int64).sum(axis=1)) >> 4
     w = np.stack([first, second], axis=1).reshape(-1, depth)[:out]
-    return w, narrow_bias(np.stack([a, _wrapped(b)], axis=1).reshape(-1)[:out]), blocks[:, 2:4].reshape(-1)[:out].astype(np.int32)
+    heads = np.ascontiguousarray(blocks[:, -3]).view("<i2").astype(np.int64)
+    if highs.size:
+        heads = (heads & 0xFFFF) + np.ascontiguousarray(highs).view("<i2") * np.int64(65536)
+    b = heads[:out] - 128 * w[:, 1::2].astype(np.int64).sum(axis=1)
+    return w, narrow_bias(b), np.ascontiguousarray(blocks[:, -2:]).reshape(-1)[:out].astype(np.int32)
 
 
 def _runs(a: Attributes) -> tuple[int, int]:
@@ -126,12 +126,15 @@ def _conv2d_packing(name: str, order_of) -> Packing:
         order = order_of(op.attrs)
         w = weights.reshape(weights.shape[0], -1)
         ordered = np.where(order < 0, 0, w[:, order]).astype(np.int8)
-        return [pack_nibble_rows(ordered, bias, multiplier) if narrow else pack_rows(ordered, bias, multiplier, 2), NOTHING, NOTHING]
+        if narrow:
+            stream, highs = pack_nibble_rows(ordered, bias, multiplier)
+            return [stream.reshape(-1), highs, NOTHING]
+        return [pack_rows(ordered, bias, multiplier, 2), NOTHING, NOTHING]
 
     def unpack(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
         order = order_of(op.attrs)
-        rows = (values[0], op.attrs["out_c"], len(order))
-        packed, bias, multiplier = unpack_nibble_rows(*rows) if narrow else unpack_rows(*rows, 2)
+        rows = (op.attrs["out_c"], len(order))
+        packed, bias, multiplier = unpack_nibble_rows(*values[:2], *rows) if narrow else unpack_rows(values[0], *rows, 2)
         w = np.empty((packed.shape[0], int((order >= 0).sum())), np.int8)
         w[:, order[order >= 0]] = packed[:, order >= 0]
         return [w, bias, multiplier]
@@ -276,27 +279,28 @@ def _unpack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
-    """As the form with 8 bits: blocks of eight features, multipliers last, then pairs; a word for four taps of two features."""
+    """As the form with 8 bits in blocks of eight features, then pairs; a word for four taps of two features, and all else behind the words."""
     weights, bias, multiplier = values
     words = -(-weights.shape[1] // 4)
     w = np.zeros((weights.shape[0], 4 * words), np.int8)
     w[:, : weights.shape[1]] = weights
-    pairs = pack_nibble_rows(w, bias, multiplier).reshape(-1, 4 + words)
+    pairs, highs = pack_nibble_rows(w, bias, multiplier)
     whole = weights.shape[0] // BLOCK * BLOCK // 2
-    block = pairs[:whole].reshape(-1, BLOCK // 2, 4 + words)
-    parts = [block[:, :, :2].reshape(-1, BLOCK), block[:, :, 4:].transpose(0, 2, 1).reshape(-1, words * BLOCK // 2), block[:, :, 2:4].reshape(-1, BLOCK)]
-    return [np.concatenate([np.concatenate(parts, axis=1).reshape(-1), pairs[whole:].reshape(-1)]), NOTHING, NOTHING]
+    block = pairs[:whole].reshape(-1, BLOCK // 2, words + 3)
+    front = block[:, :, : words + 1].transpose(0, 2, 1).reshape(len(block), (words + 1) * BLOCK // 2)
+    parts = [front, block[:, :, words + 1 :].reshape(-1, BLOCK)]
+    return [np.concatenate([np.concatenate(parts, axis=1).reshape(-1), pairs[whole:].reshape(-1)]), highs, NOTHING]
 
 
 def _unpack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     out, inputs = op.attrs["out_features"], op.attrs["in_features"]
     words, whole = -(-inputs // 4), out // BLOCK * BLOCK // 2
     stream = np.ascontiguousarray(values[0]).view("<i4")
-    block = stream[: whole * (4 + words)].reshape(-1, (4 + words) * BLOCK // 2)
-    heads, m = block[:, :BLOCK].reshape(-1, 2), block[:, block.shape[1] - BLOCK :].reshape(-1, 2)
-    w = block[:, BLOCK : block.shape[1] - BLOCK].reshape(-1, words, BLOCK // 2).transpose(0, 2, 1).reshape(-1, words)
-    pairs = np.concatenate([np.concatenate([heads, m, w], axis=1).reshape(-1), stream[whole * (4 + words) :]])
-    w, b, m = unpack_nibble_rows(pairs, out, 4 * words)
+    block = stream[: whole * (words + 3)].reshape(-1, (words + 3) * BLOCK // 2)
+    front = block[:, : block.shape[1] - BLOCK].reshape(-1, words + 1, BLOCK // 2).transpose(0, 2, 1).reshape(-1, words + 1)
+    m = block[:, block.shape[1] - BLOCK :].reshape(-1, 2)
+    pairs = np.concatenate([np.concatenate([front, m], axis=1).reshape(-1), stream[whole * (words + 3) :]])
+    w, b, m = unpack_nibble_rows(pairs, values[1], out, 4 * words)
     return [w[:, :inputs], b, m]
 
 

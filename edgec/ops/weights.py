@@ -39,16 +39,16 @@ def bits_to_store(bits: int, rows: np.ndarray, bias: np.ndarray) -> int:
     biases fit int16, else 8."""
     low, high = bounds_of_dot(rows, bias)
     limit = 2 ** (HEADROOM_BITS - 1)
-    return 4 if bits == 4 and -limit <= low and high < limit and _fits_int16(bias) else 8
+    return 4 if bits == 4 and -limit <= low and high < limit and fits_int16(bias) else 8
 
 
-def _fits_int16(values: np.ndarray) -> bool:
+def fits_int16(values: np.ndarray) -> bool:
     return bool(np.all((values >= -(2**15)) & (values < 2**15)))
 
 
 def narrow_bias(values: np.ndarray) -> np.ndarray:
     """Biases from a device's packing as int16. ValueError where one does not fit: no program holds it."""
-    if not _fits_int16(values):
+    if not fits_int16(values):
         raise ValueError("a bias beside weights of 4 bits is outside int16")
     return values.astype(np.int16)
 

@@ -127,8 +127,8 @@ static inline const int8_t *next_window(const edgec_conv2d_params *p, walk *next
 static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t column_words) {
   gemm g;
   g.weights = o->constant[0];
-  g.multiplier[0] = 0;
-  g.multiplier[1] = 0;
+  g.highs = NULL;
+  g.own = 0;
   g.pitch = p->out_c;
   g.zero_point = p->out_zero_point;
   g.shift = p->shift;
@@ -170,7 +170,10 @@ EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, const edgec_conv2d_
   if (paired != p->out_c) { /* an odd channel, or positions that make no block */
     const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
     const int32_t groups = ((int32_t)(g.columns_end - g.columns) - heads) / GEMM_GROUP_WORDS;
-    g.weights += (GEMM_HEAD_WORDS + (nibbles ? 1 : 2) * groups) * (paired / 2);
+    g.weights += (nibbles ? NIBBLE_TAIL_WORDS + groups : GEMM_HEAD_WORDS + 2 * groups) * (paired / 2);
+    if (nibbles && g.highs != NULL) {
+      g.highs += paired / 2;
+    }
     for (int32_t i = 0; i < count; i++) {
       g.y = y + i * p->out_c + paired;
       g.y_end = y + (i + 1) * p->out_c;
@@ -200,9 +203,12 @@ EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_conv2d_a
   const int pointwise = is_pointwise(p);
   const int is_3x9 = r.count == 3 && r.bytes == 9;
   const int backwards = pointwise && (uintptr_t)operands->output[0] > (uintptr_t)input;
-  const gemm g = gemm_of(p, operands, heads + GEMM_GROUP_WORDS * r.groups);
+  gemm g = gemm_of(p, operands, heads + GEMM_GROUP_WORDS * r.groups);
   walk next = walk_of(p, &r);
   two_windows w = {NULL, NULL, r.words, r.count, 0, 0, r.left, r.left_words, spare};
+  if (nibbles) {
+    g.highs = operands->constant[1];
+  }
   memset(spare, 0, (size_t)(8 * r.left_words));
   for (int32_t done = 0; done < positions;) {
     int32_t count = backwards ? (positions - done) % GEMM_POSITIONS : positions - done;
@@ -251,6 +257,9 @@ EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_conv2d_a
   uint32_t *const columns = (uint32_t *)operands->scratch + heads;
   int32_t *const corrections = operands->scratch;
   int8_t *const outside = (int8_t *)(columns + PATCH_GROUP_WORDS * words);
+  if (nibbles) {
+    g.highs = operands->constant[1];
+  }
   memset(outside, p->in_zero_point, (size_t)p->in_c);
   int8_t *y = operands->output[0];
   for (int32_t row = -p->pad_top; row < p->out_h - p->pad_top; row++) {
@@ -318,7 +327,10 @@ static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int (*ca
   edgec_sizes canonical = *s;
   if (s->param_count < sizeof *p / 4 || p->groups != 1 || !edgec_within(p->shift, 0, EDGEC_DSP_MAX_SHIFT) || !edgec_within(p->in_c, 1, 0xffff) ||
       !edgec_within(p->out_c, 1, 0xffff) || !edgec_within(p->kernel_h, 1, 0x7fff) || !edgec_within(p->kernel_w, 1, 0x7fff) ||
-      s->constant[1] != 0u || s->constant[2] != 0u) {
+      s->constant[2] != 0u) {
+    return 0;
+  }
+  if (s->constant[1] != 0u && (p->weight_bits != 4 || s->constant[1] != 4u * (((uint32_t)p->out_c + 1u) / 2u))) {
     return 0;
   }
   const uint32_t taps = edgec_volume(p->kernel_h, p->kernel_w, p->in_c);
@@ -335,9 +347,11 @@ static int is_valid(const edgec_conv2d_params *p, const edgec_sizes *s, int (*ca
   return (p->weight_bits != 4 || taps < EDGEC_NIBBLE_TAPS) && canonical_check(p, &canonical) != 0;
 }
 
-/* Everything lies in constant[0]: for each pair of channels a head and `groups` times two words, of 4-bit weights one. */
+/* constant[0] has for each pair of channels `groups` times two words, of 4-bit weights one, and biases and multipliers; with weights of 4
+ * bits constant[1] may have the high halves of heads. */
 static int stream_is(const edgec_conv2d_params *p, const edgec_sizes *s, int32_t groups) {
-  const uint64_t pair = 4u * (uint64_t)(GEMM_HEAD_WORDS + groups * (p->weight_bits / 4));
+  const int32_t words = p->weight_bits == 4 ? NIBBLE_TAIL_WORDS + groups : GEMM_HEAD_WORDS + 2 * groups;
+  const uint64_t pair = 4u * (uint64_t)words;
   return s->constant[0] == (uint64_t)((p->out_c + 1) / 2) * pair;
 }
 

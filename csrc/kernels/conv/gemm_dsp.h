@@ -11,6 +11,7 @@
 enum {
   GEMM_POSITIONS = 4,                    /* output positions of a block */
   GEMM_HEAD_WORDS = 4,                   /* biases and multipliers of two channels */
+  NIBBLE_TAIL_WORDS = 3,                 /* of two channels with weights of 4 bits: low halves of their heads, multipliers */
   GEMM_GROUP_WORDS = 2 * GEMM_POSITIONS, /* of four taps: `even` of four positions, `odd` of four positions */
   PATCH_PIXELS = 6,                      /* input pixels of a row that a 3x3 window of stride 1 reads at four positions */
   PATCH_GROUP_WORDS = 3 * 2 * PATCH_PIXELS /* of four channels: for each kernel row `even` of six pixels, `odd` of six pixels */
@@ -18,9 +19,10 @@ enum {
 
 /* Two output channels by four positions, for all channel pairs from `y` to `y_end`; one member a word, in the order of the
  * assembly's stack frame. columns: four corrections (EDGEC_EVEN_CORRECTION), then groups up to columns_end.
- * weights: for each pair its biases, its multipliers, then two words a group (for patches nine times two). */
+ * weights: for each pair its biases, its multipliers, then two words a group (for patches nine times two); of 4 bits as dsp.h says. */
 typedef struct gemm {
-  int32_t multiplier[2]; /* of the assembly */
+  const uint32_t *highs; /* with weights of 4 bits the high halves of heads, or null; of the assembly else, as the next one */
+  uintptr_t own;
   int8_t *y;             /* channel 0 of the first position */
   int32_t pitch;         /* bytes from one position to the next */
   int32_t zero_point, shift;
@@ -180,10 +182,11 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "add sp, sp, #" frame "\n"     \
   "pop {r4-r11, pc}\n"
 
-/* Requantize, saturate and store eight outputs. */
-#define GEMM_FINISH              \
+/* Requantize, saturate and store eight outputs; `multipliers` brings theirs to r2 and r3. */
+#define GEMM_MULTIPLIERS "ldrd r2, r3, [sp]\n"
+#define GEMM_FINISH(multipliers) \
   "ldrd r1, r4, [sp, #16]\n"     \
-  "ldrd r2, r3, [sp]\n"          \
+  multipliers                    \
   "cmp r4, #0\n"                 \
   "bne.w 4f\n"                   \
   "3:\n" GEMM_REQUANTIZE GEMM_STORE("44") \
@@ -295,8 +298,7 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "ldr r11, [r0, #36]\n"                                                   \
           "ldr r12, [r0, #28]\n" enter                                             \
           "1:\n"                                                                   \
-          "ldr r1, [sp]\n"                                                         \
-          "ldmia.w r0!, {r6, r7, r8, r10}\n" start                                 \
+          "ldr r1, [sp]\n" start                                                   \
           "2:\n" load                                                              \
           "ldr r3, [r1, #16]\n"                                                    \
           "ldr r2, [r1], #32\n" loaded                                             \
@@ -320,10 +322,10 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
 
 #define GEMM_PLAIN_ENTER GEMM_ENTER("44", "r11")
 #define GEMM_NEGATE "negs r7, r7\n" /* 16 + 32 * groups */
-#define GEMM_ONE_START "ldr r2, [r1], #16\nadd r6, r6, r2\nadd r7, r7, r2\n"
+#define GEMM_ONE_START "ldmia.w r0!, {r6, r7, r8, r10}\nldr r2, [r1], #16\nadd r6, r6, r2\nadd r7, r7, r2\n"
 
-GEMM_FUNCTION(edgec_dsp_gemm, GEMM_PLAIN_ENTER, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH);
-GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_PLAIN_ENTER, GEMM_START, GEMM_LOAD, "", GEMM_FINISH);
+GEMM_FUNCTION(edgec_dsp_gemm, GEMM_PLAIN_ENTER, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH(GEMM_MULTIPLIERS));
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_PLAIN_ENTER, GEMM_START, GEMM_LOAD, "", GEMM_FINISH(GEMM_MULTIPLIERS));
 GEMM_FUNCTION_ONE(edgec_dsp_gemm_one, GEMM_ONE_ENTER, "8", GEMM_ONE_START, GEMM_LOAD, "", "", GEMM_ONE_REQUANTIZE, GEMM_ONE_SHIFTING);
 
 #define GEMM_SUM_ENTER GEMM_ENTER("52", "r12, lr")
@@ -477,15 +479,16 @@ static int32_t four_taps(int32_t acc, uint32_t word, uint32_t even, uint32_t odd
  * what g is part of. */
 static void run_gemm(const gemm *g, const gemm_sum *sum, int32_t count, int patches, int nibbles) {
   const uint32_t *w = g->weights;
+  const uint32_t *highs = nibbles ? g->highs : NULL;
   const int32_t heads = nibbles ? 2 * (int32_t)GEMM_POSITIONS : (int32_t)GEMM_POSITIONS;
   for (int8_t *y = g->y; y != g->y_end;) {
-    const uint32_t *const head = w;
+    const uint32_t *multiplier = w + 2;
     int32_t acc[2 * GEMM_POSITIONS]; /* channel a, then b */
     for (int32_t i = 0; i < count; i++) {
-      acc[i] = (int32_t)(head[0] + g->columns[i]);
-      acc[count + i] = (int32_t)(head[1] + g->columns[heads - (int32_t)GEMM_POSITIONS + i]);
+      acc[i] = (int32_t)((nibbles ? 0 : w[0]) + g->columns[i]);
+      acc[count + i] = (int32_t)((nibbles ? 0 : w[1]) + g->columns[heads - (int32_t)GEMM_POSITIONS + i]);
     }
-    w += GEMM_HEAD_WORDS;
+    w += nibbles ? 0 : (int32_t)GEMM_HEAD_WORDS;
     for (const uint32_t *x = g->columns + heads; x != g->columns_end; x += patches ? (int32_t)PATCH_GROUP_WORDS : (int32_t)GEMM_GROUP_WORDS) {
       for (int32_t tap = 0; tap < (patches ? 9 : 1); tap++) {
         const uint32_t *const even = x + (tap / 3) * 2 * PATCH_PIXELS + tap % 3;
@@ -498,13 +501,22 @@ static void run_gemm(const gemm *g, const gemm_sum *sum, int32_t count, int patc
         w += nibbles ? 1 : 2;
       }
     }
+    if (nibbles) {
+      for (int32_t i = 0; i < count; i++) {
+        const int32_t a = (int32_t)((uint32_t)acc[i] - (uint32_t)acc[count + i]) >> 4;
+        acc[i] = edgec_wrapping_add(a, edgec_nibble_head(w[0], highs, 0));
+        acc[count + i] = edgec_wrapping_add(acc[count + i], edgec_nibble_head(w[0], highs, 1));
+      }
+      highs += highs != NULL;
+      multiplier = w + 1;
+      w += NIBBLE_TAIL_WORDS;
+    }
     const int32_t channels = y + 1 == g->y_end ? 1 : 2;
     for (int32_t i = 0; i < count; i++) {
-      const int32_t a = nibbles ? (int32_t)((uint32_t)acc[i] - (uint32_t)acc[count + i]) >> 4 : acc[i];
       int8_t *const at = y + i * g->pitch;
-      at[0] = requantized(g, sum, a, head[2], at);
+      at[0] = requantized(g, sum, acc[i], multiplier[0], at);
       if (channels == 2) {
-        at[1] = requantized(g, sum, acc[count + i], head[3], at + 1);
+        at[1] = requantized(g, sum, acc[count + i], multiplier[1], at + 1);
       }
     }
     y += channels;
