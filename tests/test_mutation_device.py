@@ -62,7 +62,11 @@ NORMAL = [
 ]
 SLOW = [
     Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"asr r9, r9, #4", "asr r9, r9, #3"),
-    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"(?<=sub r6, r6, r7\\n)asr r6, r6, #4", "asr r6, r6, #3"),
+    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"asrs r6, r6, #4", "asrs r6, r6, #3"),
+    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"sxtah r11, r11, r1, ror #16", "sxtah r11, r11, r1"),
+    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"pkhtb r5, r5, r1, asr #16", "pkhtb r5, r5, r1, asr #15"),
+    Mutant("dsp", "conv", "nibbles", "conv/gemm_nibbles_dsp.h", r"pkhtb r5, r3, r5, asr #16", "pkhtb r5, r3, r5, asr #15"),
+    Mutant("dsp", "dense", "nibbles", "dense/dense_dsp.c", r"pkhbt r4, r2, r3, lsl #16", "pkhbt r4, r2, r3, lsl #15"),
     Mutant("dsp", "dense", "nibbles", "dense/dense_dsp.c", r"asr r12, r12, #4", "asr r12, r12, #3"),
     Mutant("dsp", "conv", "sum", "conv/gemm_dsp.h", r'(?<=acc ", )asr #12', "asr #11"),
     Mutant("dsp", "conv", "sum", "conv/gemm_dsp.h", r"lsl r12, r12, r4", "lsl r12, r12, r3"),
