@@ -26,6 +26,8 @@ SHARED = Path(os.environ.get("EDGEC_SHARED", ROOT.parent / "shared"))
 COMMITTED = ("digits", "depthwise")
 INT4 = "_int4"
 """Behind a network's name: the same float model and inputs, all weights rounded to 4 bits, nearest."""
+WITH_INT4 = {"residual_sums": False, "wide_where_cheap": False}
+"""Quantization options of these: what layers of 4 bits do not have."""
 NARROW = ("digits_int4", "ds_cnn_int4")
 MLPERF = ("ds_cnn", "resnet8", "mobilenet_v1_025_vww", "fc_autoencoder", "streaming_wakeword")
 
@@ -86,7 +88,7 @@ def compiled(name: str, target: str) -> Artifact:
     qdq = cache / f"{name}-{key}.onnx"
     if not qdq.is_file():
         made = cache / f"{name}-{key}-{os.getpid()}.onnx"
-        edgec.compile(net.path, "generic-c", calibration=net.calibration, save_qdq=made)
+        edgec.compile(net.path, "generic-c", calibration=net.calibration, save_qdq=made, quantize=WITH_INT4 if name.endswith(INT4) else None)
         model = made.read_bytes()
         write_file(qdq, narrowed(onnx.load_from_string(model)).SerializeToString() if name.endswith(INT4) else model)
         made.unlink()

@@ -170,11 +170,12 @@ def test_tables(kind):
     assert np.abs(got - want).max() <= 1
 
 
-@pytest.mark.parametrize("axis", [-1, 1])
-def test_softmax(axis):
-    b = Qdq([1, 5, 3, 4])
+@pytest.mark.parametrize(("axis", "shape", "opcode"), [(-1, (1, 5, 3, 4), "softmax_s16"), (1, (1, 5, 3, 4), "softmax_s16"), (1, (1, 8, 4, 8), "softmax")])
+def test_softmax(axis, shape, opcode):
+    b = Qdq(list(shape))
     b.last = b.qdq(b.node("Softmax", b.last, axis=axis), 1 / 256, -128)
-    got, want, _ = run_both(b.model(), RNG.normal(0, 3, (1, 5, 3, 4)).astype(np.float32))
+    got, want, program = run_both(b.model(), RNG.normal(0, 3, shape).astype(np.float32))
+    assert opcode in [op.opcode for op in program.ops]
     assert np.abs(got - want).max() <= 1
 
 

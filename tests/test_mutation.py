@@ -85,6 +85,7 @@ LISTED = [
     Mutant("softmax", "softmax/softmax_ref.c", "((uint64_t)1 << (p->shift - 1))", "((uint64_t)0 << (p->shift - 1))"),
     *(Mutant("softmax", "softmax/softmax_ref.c", f"{c}u", f"{c + 16}u") for c in (181679, 62768, 13948, 1788)),
     Mutant("softmax", "softmax/softmax_ref.c", "top = INT16_MIN", "top = 0"),
+    Mutant("softmax", "softmax/softmax_ref.c", "p->in_bits == 8 ?", "p->in_bits != 8 ?"),
     Mutant("softmax", "softmax/softmax_ref.c", "+ (uint32_t)p->depth_bits", "+ 0u"),
     Mutant("softmax", "softmax/softmax_ref.c", "whole > 30u", "whole > 40u"),
     Mutant("softmax", "softmax/softmax_ref.c", ">> whole) + 1u)", ">> whole))"),

@@ -1,4 +1,4 @@
-"""softmax over the last axis, of int8 and of int16: one exact integer form each."""
+"""softmax over the last axis: one exact integer form with a table, of int8, and one without, of int8 or int16."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgec import numerics
-from edgec.ir.core import Op, Program, Tensor
+from edgec.ir.core import DTYPE_BITS, Op, Program, Tensor
 from edgec.ops.base import Operator, single
 from edgec.ops.wide import elements
+
+WORTH_A_TABLE = 256
+"""Outputs from which int8 is looked up: the table takes a kilobyte and saves some forty instructions an output."""
 
 
 class Softmax(Operator):
@@ -44,8 +47,9 @@ class Softmax(Operator):
         depth = view.shape[axis]
         attrs = {"rows": y.size // depth, "depth": depth, "out_zero_point": y.zero_point}
         try:
-            if x.tensor.dtype == "int16":
-                ctx.emit("softmax_s16", node.name, [x.tensor], y, attrs | _wide_attributes(x.tensor.scale, depth, y.scale))
+            if x.tensor.dtype == "int16" or y.size < WORTH_A_TABLE:
+                bits = {"in_bits": DTYPE_BITS[x.tensor.dtype]}
+                ctx.emit("softmax_s16", node.name, [x.tensor], y, attrs | _wide_attributes(x.tensor.scale, depth, y.scale) | bits)
                 return
             table, factor, fraction = numerics.softmax_constants(x.tensor.scale, depth, y.scale)
         except ValueError as error:
@@ -77,17 +81,22 @@ def _wide_attributes(scale_x: float, depth: int, scale_y: float) -> dict[str, in
 
 
 class SoftmaxS16(Operator):
-    """docs/SPEC.md 1.12: of int16 with zero_point 0, powers of two by a polynomial, so without a table; quotients as softmax."""
+    """docs/SPEC.md 1.12: of int16 with zero_point 0 or of int8, powers of two by a polynomial, so without a table; quotients as softmax."""
 
     opcode, code = "softmax_s16", 33
-    fields = ("rows", "depth", "multiplier", "shift", "depth_bits", "factor", "fraction", "out_zero_point")
+    fields = ("rows", "depth", "multiplier", "shift", "depth_bits", "factor", "fraction", "out_zero_point", "in_bits")
 
     def input_dtypes(self, op: Op) -> tuple[str, ...]:
-        return ("int16",)
+        return (f"int{op.attrs['in_bits']}",)
+
+    def distance(self, op: Op, kernel: str) -> int | None:
+        return 0  # an output is written, in no more bytes, once its input has been read for the last time
 
     def check(self, op, inputs, outputs, constants) -> str | None:
         a = op.attrs
-        if inputs[0].zero_point != 0:
+        if a["in_bits"] not in (8, 16):
+            return f"in_bits is {a['in_bits']}, not 8 or 16"
+        if a["in_bits"] == 16 and inputs[0].zero_point != 0:
             return "an int16 tensor has zero_point 0"
         if not 1 <= a["shift"] <= 47 or a["multiplier"] < 0 or not 0 <= a["depth_bits"] <= 15 or a["depth"] > 2 ** a["depth_bits"]:
             return "shift must be in 1..47, the multiplier not negative, depth_bits in 0..15 and depth at most 2^depth_bits"
@@ -95,14 +104,15 @@ class SoftmaxS16(Operator):
 
     def golden(self, op, inputs, constants):
         a = op.attrs
-        x = elements(inputs[0], 16).reshape(a["rows"], a["depth"])
+        x = elements(inputs[0], a["in_bits"]).reshape(a["rows"], a["depth"])
         powers = numerics.softmax_s16_powers(x, a["multiplier"], a["shift"], a["depth_bits"])
         return [numerics.softmax_of_powers(powers, a["factor"], a["fraction"], a["out_zero_point"])]
 
     def cases(self) -> Iterator[Program]:
         plans = [(1, 12, 0.0004, 1 / 256), (3, 10, 1e-5, 1 / 256), (1, 2, 0.002, 1 / 200), (2, 1000, 0.0003, 1 / 256), (1, 1, 1.0, 1 / 256), (2, 5, 70000.0, 1 / 256), (4, 3, 1e-12, 1 / 4096)]
+        plans += [(1, 12, 0.1, 1 / 256), (3, 10, 0.02, 1 / 256), (2, 2, 0.4, 1 / 200), (1, 1, 1.0, 1 / 256)]  # of int8
         for i, (rows, depth, scale_x, scale_y) in enumerate(plans):
-            name = f"softmax_s16_{i}"
-            attrs = {"rows": rows, "depth": depth, "out_zero_point": -128, **_wide_attributes(scale_x, depth, scale_y)}
-            x = Tensor(f"{name}.x", (rows, depth), "int16", scale=scale_x, zero_point=0)
+            name, bits = f"softmax_s16_{i}", 16 if i < 7 else 8
+            attrs = {"rows": rows, "depth": depth, "out_zero_point": -128, **_wide_attributes(scale_x, depth, scale_y), "in_bits": bits}
+            x = Tensor(f"{name}.x", (rows, depth), f"int{bits}", scale=scale_x, zero_point=0 if bits == 16 else 11)
             yield single(self, name, attrs, [x], Tensor(f"{name}.y", (rows, depth), scale=scale_y, zero_point=-128))

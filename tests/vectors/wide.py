@@ -152,10 +152,13 @@ def softmax() -> Iterator[dict]:
         (1, 1, 1_239_000_000, 26, 1 / 256, -128),
         (1, 5, 2**31 - 1, 1, 1 / 256, -128),
         (1, 300, 1_500_000_000, 27, 1 / 256, -128),
+        (2, 10, 1_239_000_000, 19, 1 / 256, -128),  # from here on of int8
+        (3, 2, 1_900_000_000, 21, 1 / 200, -100),
     ]
     for i, (rows, depth, multiplier, shift, scale_y, zero_y) in enumerate(plans):
         rng = np.random.RandomState(5400 + i)
-        x = rng.randint(-32768, 32768, (rows, depth))
+        bits = 16 if i < 7 else 8
+        x = rng.randint(*((-32768, 32768) if bits == 16 else (-128, 128)), (rows, depth))
         depth_bits = (depth - 1).bit_length()
         a = {"multiplier": multiplier, "shift": shift, "depth_bits": depth_bits, "factor": round(256 / scale_y), "fraction": 8, "out_zero_point": zero_y}
         while a["factor"] > 2**15:
@@ -170,7 +173,8 @@ def softmax() -> Iterator[dict]:
             x = np.concatenate([x, _decisive(a, many, "small")])
         rows = len(x)
         y = _softmax(x, a)
-        yield vector(f"{rows} of {depth}", "softmax_s16", {"rows": rows, "depth": depth, **a}, [], [x], y, [0, zero_y], "int8", ["int16"])
+        name, zero_x = f"{rows} of {depth}" + " int8" * (bits == 8), 0 if bits == 16 else 11
+        yield vector(name, "softmax_s16", {"rows": rows, "depth": depth, **a, "in_bits": bits}, [], [x], y, [zero_x, zero_y], "int8", [f"int{bits}"])
 
 
 CHANGES = ("half", "whole", "c0", "c1", "c2", "c3")

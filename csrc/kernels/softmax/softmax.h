@@ -13,7 +13,7 @@ typedef struct edgec_softmax_params {
 } edgec_softmax_params;
 
 typedef struct edgec_softmax_s16_params {
-  int32_t rows, depth, multiplier, shift, depth_bits, factor, fraction, out_zero_point;
+  int32_t rows, depth, multiplier, shift, depth_bits, factor, fraction, out_zero_point, in_bits;
 } edgec_softmax_s16_params;
 
 int edgec_softmax_check(const void *params, const edgec_sizes *sizes);

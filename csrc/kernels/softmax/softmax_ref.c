@@ -55,6 +55,10 @@ void edgec_s8_softmax__ref(const void *params, const edgec_operands *operands) {
   }
 }
 
+static int32_t element_at(const edgec_softmax_s16_params *p, const int8_t *x, int32_t index) {
+  return p->in_bits == 8 ? x[index] : edgec_int16_at(x, index);
+}
+
 /* 2^(30 - depth_bits) times exp of minus the distance: 2 to the power of a whole number by a shift, of a fraction of 14 bits by a
  * polynomial in 18. */
 static uint32_t power_of(const edgec_softmax_s16_params *p, uint32_t distance) {
@@ -74,20 +78,20 @@ void edgec_s16_softmax__ref(const void *params, const edgec_operands *operands) 
     const int32_t end = at + p->depth;
     int32_t top = INT16_MIN;
     for (int32_t i = at; i < end; i++) {
-      const int32_t q = edgec_int16_at(operands->input[0], i);
+      const int32_t q = element_at(p, operands->input[0], i);
       top = q > top ? q : top;
     }
     uint32_t sum = 0;
     for (int32_t i = at; i < end; i++) {
-      sum += power_of(p, (uint32_t)(top - edgec_int16_at(operands->input[0], i)));
+      sum += power_of(p, (uint32_t)(top - element_at(p, operands->input[0], i)));
     }
     const row_scale by = scale_of(sum, p->factor, p->fraction);
     for (; at < end; at++) {
-      const uint32_t power = power_of(p, (uint32_t)(top - edgec_int16_at(operands->input[0], at)));
+      const uint32_t power = power_of(p, (uint32_t)(top - element_at(p, operands->input[0], at)));
       operands->output[0][at] = scaled(power, by, p->out_zero_point);
     }
   }
 }
 
 const edgec_kernel edgec_s8_softmax__ref_kernel = {0x0900, 1, edgec_s8_softmax__ref, edgec_softmax_check};
-const edgec_kernel edgec_s16_softmax__ref_kernel = {0x2100, 0, edgec_s16_softmax__ref, edgec_softmax_s16_check};
+const edgec_kernel edgec_s16_softmax__ref_kernel = {0x2100, 1, edgec_s16_softmax__ref, edgec_softmax_s16_check};
