@@ -6,6 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import onnx_ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 import edgec
 from edgec import numerics
 from edgec.compress import Options, quantize
+from edgec.compress.candidate import RangeOptions
 from edgec.compress.ladder import WORTH_DB
+from edgec.compress.layerwise import LayerOptions
 from edgec.compress.placement import residual_sums
+from edgec.compress.qdq import insert_qdq
 from edgec.errors import ModelError, ProgramError
 from edgec.ir.verify import verify
 from edgec.lower import lower
@@ -23,7 +27,7 @@ from edgec.plan import make_plan
 from edgec.run import compare
 from tests.conftest import enable
 from tests.test_graph_passes import Net, static
-from tests.test_ladder import small
+from tests.test_ladder import candidate, small
 from tests.test_lower import RNG, Qdq, conv, run_both
 from tests.test_quantize import run, samples
 
@@ -137,20 +141,33 @@ def test_the_rung():
     summed, report = quantize(model, x, options=RESIDUAL)
     at = [r.name for r in report.rungs].index("residuals added before rounding")
     rung, before = report.rungs[at], [r for r in report.rungs[:at] if r.kept][-1]
-    assert rung.kept == (rung.sqnr_db - before.sqnr_db > WORTH_DB)
-    opcodes = [op.opcode for op in lower(summed).ops]
-    assert opcodes.count("conv2d_add") == rung.kept and "add" in [op.opcode for op in lower(plain).ops]
-    if rung.kept:  # what the QDQ file says in float is what the program computes
-        artifact = edgec.compile(edgec.importer.onnx_ir.to_proto(summed), "host")
-        assert np.abs(artifact.run(x[:16]).reshape(16, -1) - run(summed, x[:16]).reshape(16, -1)).max() <= 1.5 / 256
+    assert np.isclose(rung.gain_db, rung.sqnr_db - before.sqnr_db, atol=1e-4) and rung.kept == (rung.gain_db - 2 * rung.chance_db > WORTH_DB)
+    assert ("conv2d_add" in [op.opcode for op in lower(summed).ops]) == rung.kept and "add" in [op.opcode for op in lower(plain).ops]
 
 
-def test_few_samples_take_the_rung_and_4_bit_layers_do_not():
+def with_sums():
+    """small() quantized with the residual added before rounding, worth it or not."""
+    c = candidate(small(), samples(64))
+    c = c.with_sums(frozenset(residual_sums(c.model.graph)))
+    ranges = c.ranges(RangeOptions(), everything=True)
+    insert_qdq(c.model, c.placement, ranges.parameters, c.final(ranges, LayerOptions()).weights)
+    return c.model
+
+
+def test_what_the_qdq_file_says_in_float_is_what_the_program_computes():
+    summed, x = with_sums(), samples(16)
+    assert [op.opcode for op in lower(summed).ops].count("conv2d_add") == 1
+    artifact = edgec.compile(onnx_ir.to_proto(summed), "host")
+    assert np.abs(artifact.run(x).reshape(16, -1) - run(summed, x).reshape(16, -1)).max() <= 1.5 / 256
+
+
+def test_few_samples_and_4_bit_layers_do_not_take_the_rung():
+    """Ten samples prove nothing, so the program with fewer kernels stays."""
     model = small()
-    options = Options(residual_sums=True, output_ranges=False)
-    summed, _ = quantize(model, samples(10), options=options)
-    assert "conv2d_add" in [op.opcode for op in lower(summed).ops]
-    narrow, report = quantize(model, samples(10), options=replace(options, weight_bits=4))
+    plain, report = quantize(model, samples(10), options=RESIDUAL)
+    assert "conv2d_add" not in [op.opcode for op in lower(plain).ops]
+    assert report.degraded and "residuals added before rounding" not in [r.name for r in report.rungs]
+    narrow, report = quantize(model, samples(64), options=replace(RESIDUAL, weight_bits=4))
     assert "conv2d_add" not in [op.opcode for op in lower(narrow).ops]
     assert "residuals added before rounding" not in [r.name for r in report.rungs]
 
@@ -172,7 +189,7 @@ def test_a_summed_model_is_trained_as_it_runs():
     pytest.importorskip("torch", reason=enable("torch is not installed", "pip install torch==2.13.0"))
     from edgec.compress.distillation.students import student_of
 
-    summed, _ = quantize(small(), samples(10), options=RESIDUAL)
+    summed = with_sums()
     before, after = lower(summed), lower(student_of(summed, small()).model())  # not a step trained: the same integers
     assert [op.opcode for op in after.ops] == [op.opcode for op in before.ops] and "conv2d_add" in [op.opcode for op in after.ops]
     for a, b in zip(before.ops, after.ops, strict=True):

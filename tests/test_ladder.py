@@ -15,6 +15,7 @@ import pytest
 from edgec import cli
 from edgec.compress import Options, quantize
 from edgec.compress.candidate import Candidate, Judgement, RangeOptions
+from edgec.compress.ladder import HARMLESS, MORE_CODE, OTHER_CODE
 from edgec.compress.layerwise import ensure_bias
 from edgec.compress.noise_report import noise_report
 from edgec.compress.output_ranges import OutputRanges
@@ -75,11 +76,24 @@ def test_few_samples_take_every_rung_and_say_so():
 
 def test_gain_and_chance():
     noise = np.random.default_rng(0).uniform(0.5, 1.5, (1, 400))
-    half, same = Judgement(0.0, noise / 2), Judgement(0.0, noise[:, ::-1])
-    gain, chance = half.gain_over(Judgement(0.0, noise))
+    half, same, before = Judgement(0.0, noise / 2, 1), Judgement(0.0, noise[:, ::-1], 1), Judgement(0.0, noise, 1)
+    gain, chance = half.gain_over(before)
     assert np.isclose(gain, 10 * np.log10(2)) and chance < 1e-9, "every sample says the same"
-    gain, chance = same.gain_over(Judgement(0.0, noise))
+    gain, chance = same.gain_over(before)
     assert abs(gain) < 1e-9 and 0.05 < chance < 0.2
+    assert HARMLESS.cleared_by(gain, chance) and not OTHER_CODE.cleared_by(gain, chance) and not MORE_CODE.cleared_by(gain, chance)
+
+
+def test_more_code_needs_evidence():
+    """Of a tenth less noise ten samples that scatter prove nothing, and a thousand do; what is in front of the outputs does not count."""
+    for samples, proven in ((10, False), (1000, True)):
+        rng = np.random.default_rng(3)
+        outputs = [rng.uniform(0.5, 1.5, samples) * np.linspace(0.95, 1.05, samples) for _ in range(2)]
+        features = rng.uniform(0.5, 1.5, samples)
+        before = Judgement(0.0, np.array([outputs[0], features]), 1)
+        gain, chance = MORE_CODE.gain(Judgement(0.0, np.array([0.9 * outputs[1], features]), 1), before)
+        assert MORE_CODE.cleared_by(gain, chance) == proven
+        assert MORE_CODE.gain(Judgement(0.0, np.array([outputs[0], features / 2]), 1), before) == (0.0, 0.0)
 
 
 def test_search_cuts_what_an_addition_and_relu_hide():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -47,12 +47,16 @@ class Ranges:
 class Judgement:
     """sqnr_db: of the outputs, their mean; noise: float64 [values, samples], squared error over the value's whole signal.
 
-    The values are the outputs and what the last layers read: a few outputs of a few samples are a noisy figure, and in front of
-    them are many more numbers.
+    The values are first the outputs, so many, and then what the last layers read: a few outputs of a few samples are a noisy figure,
+    and in front of them are many more numbers.
     """
 
     sqnr_db: float
     noise: np.ndarray
+    outputs: int
+
+    def of_outputs(self) -> Judgement:
+        return replace(self, noise=self.noise[: self.outputs])
 
     def gain_over(self, other: Judgement) -> tuple[float, float]:
         """(dB less noise than the other, mean over the values; its standard error from the differences of the samples)."""
@@ -103,12 +107,13 @@ class Candidate:
         keep = tuple(dict.fromkeys((*self.judged, *self.features)))
         walk = self.quantizer.walk(self.ranges(ranges).parameters, layers, keep, self.found.fit, self.progress)
         held = self.found.select
-        figures = [sqnr_db(a[held], b[held]) for a, b in (walk.kept[v] for v in self.judged if v in walk.kept)]
+        seen = [v for v in keep if v in walk.kept]
+        figures = [sqnr_db(a[held], b[held]) for a, b in (walk.kept[v] for v in seen if v in self.judged)]
         noise = []
-        for a, b in walk.kept.values():
+        for a, b in (walk.kept[v] for v in seen):
             error = np.square(a[held].astype(np.float64) - b[held]).reshape(int(held.sum()), -1).sum(axis=1)
             noise.append(error / max(float(np.square(a[held], dtype=np.float64).sum()), 1e-30))
-        return Judgement(float(np.mean(figures)) if figures else 0.0, np.array(noise))
+        return Judgement(float(np.mean(figures)) if figures else 0.0, np.array(noise), len(figures))
 
     def final(self, ranges: Ranges, layers: LayerOptions) -> Walk:
         """The layers, fitted to both parts."""

@@ -19,7 +19,7 @@ from edgec.compress.splits import Split
 from edgec.compress.wide import asked_for, can_be_wide, nearly_free
 
 WORTH_DB = 0.1
-"""What a tensor of 16 bits, or a residual added before rounding, must gain at the outputs: a kernel more takes flash."""
+"""What a rung that asks for other kernels must gain at the outputs."""
 
 CHEAP_TENSORS = 3
 """Judgements that tensors whose 16 bits cost next to nothing are worth."""
@@ -44,6 +44,32 @@ class Choice:
         return ranges, self.candidate.final(ranges, self.layers)
 
 
+@dataclass(frozen=True)
+class Bar:
+    """What a rung must show: its gain less `errors` standard errors above `db`, at the outputs alone or in front of the last layers too."""
+
+    db: float
+    errors: float
+    outputs_alone: bool
+
+    def gain(self, judged: Judgement, before: Judgement) -> tuple[float, float]:
+        """(dB, its standard error)."""
+        return judged.of_outputs().gain_over(before.of_outputs()) if self.outputs_alone else judged.gain_over(before)
+
+    def cleared_by(self, gain: float, chance: float) -> bool:
+        return gain - self.errors * chance > self.db
+
+
+HARMLESS = Bar(0.0, -1.0, outputs_alone=False)
+"""For what changes numbers alone. Each such rung has been worth something on most networks, so a loss that chance explains does not
+speak against it."""
+
+OTHER_CODE = Bar(WORTH_DB, 0.0, outputs_alone=True)
+"""For other kernels in place of those there were."""
+
+MORE_CODE = Bar(WORTH_DB, 2.0, outputs_alone=True)
+"""For kernels beside those there were: of what nobody can be sure the smaller program is better."""
+
 Attempt = Callable[[Choice], Choice | None]
 """From the best so far to what may be better, or None where it does not apply."""
 
@@ -62,37 +88,30 @@ class Ladder:
         self.rungs: list[Rung] = []
 
     def climb(self) -> Choice:
-        """Every rung that options allow is judged; where no samples are held out, each is taken.
-
-        Each has been worth something on most networks, so a difference that chance explains does not speak against it. What asks
-        for other kernels must gain WORTH_DB.
-        """
+        """Every rung that options allow is judged; where no samples are held out, each is taken, and none that needs more code is tried."""
         best, figure = self._start(), None
         for name, attempt in self._attempts():
             tried = attempt(best)
             if tried is not None:
-                best, figure = self._better(name, best, figure, tried, other_kernels=attempt == self._summed)
+                best, figure = self._better(name, best, figure, tried, MORE_CODE if attempt == self._summed else HARMLESS)
         return self._widened(best, figure) if self.options.wide_where_cheap else best
 
     def _widened(self, best: Choice, figure: Judgement) -> Choice:
-        """16 bits for the few tensors where they cost next to nothing. A kernel more is not nothing: the outputs must gain."""
+        """16 bits for the few tensors where they cost next to nothing: a table and a kernel of 8 bits go, a smaller one comes."""
         placement = best.candidate.placement
         narrow = frozenset(n for n in placement.layers if best.layers.bits_of(n) < 8)
         for name in nearly_free(best.candidate.model.graph, placement, narrow)[:CHEAP_TENSORS]:
             if name in best.ranges.wide:
                 continue
             tried = replace(best, ranges=replace(best.ranges, wide=best.ranges.wide | {name}))
-            best, figure = self._better(f"16 bits for {name}", best, figure, tried, other_kernels=True)
+            best, figure = self._better(f"16 bits for {name}", best, figure, tried, OTHER_CODE)
         return best
 
-    def _better(self, rung: str, best: Choice, figure: Judgement | None, tried: Choice, other_kernels: bool) -> tuple[Choice, Judgement]:
+    def _better(self, rung: str, best: Choice, figure: Judgement | None, tried: Choice, bar: Bar) -> tuple[Choice, Judgement]:
         """The better of two choices and its judgement; the first rung has nothing before it."""
         judged = tried.judge()
-        gain, chance = (0.0, 0.0) if figure is None else judged.gain_over(figure)
-        if figure is None or self.split.degraded:
-            kept = True
-        else:
-            kept = judged.sqnr_db - figure.sqnr_db > WORTH_DB if other_kernels else gain > -chance
+        gain, chance = (0.0, 0.0) if figure is None else bar.gain(judged, figure)
+        kept = figure is None or bool(self.split.degraded) or bar.cleared_by(gain, chance)
         self.rungs.append(Rung(rung, judged.sqnr_db, gain, chance, kept))
         return (tried, judged) if kept else (best, figure)
 
@@ -128,7 +147,7 @@ class Ladder:
             yield "second-order rounding", lambda best: replace(best, layers=replace(best.layers, rounding="second_order"))
         if 0 < dense < 1:
             yield "stronger equalization", self._equalized(min(dense * STRONGER, 1.0), depthwise)
-        if o.residual_sums:
+        if o.residual_sums and not self.split.degraded:
             yield "residuals added before rounding", self._summed
         if o.output_ranges and o.ranges != "minmax":
             yield "ranges by output error", self._by_output_error

@@ -43,7 +43,8 @@ class Rung:
     """One rung of the ladder: what it adds to the ones kept before it, and whether it was kept.
 
     sqnr_db: of the outputs on the select part. gain_db: less noise than without it, in the outputs and in front of the last
-    layers; chance_db: the standard error of that. It is kept unless it is worse by more than chance.
+    layers; chance_db: the standard error of that. It is kept unless it is worse by more than chance. Of a rung that asks for other
+    kernels both are of the outputs alone, and it must gain (`ladder.Bar`).
     """
 
     name: str
