@@ -97,7 +97,7 @@ class Ladder:
         return self._widened(best, figure) if self.options.wide_where_cheap else best
 
     def _widened(self, best: Choice, figure: Judgement) -> Choice:
-        """16 bits for the few tensors where they cost next to nothing: a table and a kernel of 8 bits go, a smaller one comes."""
+        """16 bits for the few tensors where they cost next to nothing: a kernel of 8 bits goes, a smaller one comes."""
         placement = best.candidate.placement
         narrow = frozenset(n for n in placement.layers if best.layers.bits_of(n) < 8)
         for name in nearly_free(best.candidate.model.graph, placement, narrow)[:CHEAP_TENSORS]:
