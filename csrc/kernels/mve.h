@@ -18,10 +18,12 @@ static inline int32_t edgec_mve_round_up(int32_t value, int32_t multiple) { retu
           ".hidden " #name "\n.type " #name ", %function\n.thumb_func\n" #name ":\n" text ".size " #name ", . - " #name \
           "\n.popsection\n");
 
-/* A block of sixteen taps: four channels (r1) at two positions (r3, r5), summed in r0, r2, r4, r6 and r8, r10, r12, lr. Every instruction
- * is four bytes, which those who enter a walk of blocks in its middle count on. */
-#define EDGEC_MVE_PAIRS_BLOCK   \
-  "vldrb.u8 q4, [r3], #16\n"    \
+/* A block of sixteen taps: four channels (r1) at two positions, summed in r0, r2, r4, r6 and r8, r10, r12, lr. `at`: where the window of
+ * each is, behind r3 and r5. Every instruction is four bytes, which those who enter a walk of blocks in its middle count on. */
+#define EDGEC_MVE_STEP "], #16"
+#define EDGEC_MVE_PAIRS_BLOCK EDGEC_MVE_PAIRS_BLOCK_AT(EDGEC_MVE_STEP)
+#define EDGEC_MVE_PAIRS_BLOCK_AT(at) \
+  "vldrb.u8 q4, [r3" at "\n"    \
   "vldrw.u32 q0, [r1], #64\n"   \
   "vmladava.s8 r0, q4, q0\n"    \
   "vldrw.u32 q1, [r1, #-48]\n"  \
@@ -30,7 +32,7 @@ static inline int32_t edgec_mve_round_up(int32_t value, int32_t multiple) { retu
   "vmladava.s8 r4, q4, q2\n"    \
   "vldrw.u32 q3, [r1, #-16]\n"  \
   "vmladava.s8 r6, q4, q3\n"    \
-  "vldrb.u8 q5, [r5], #16\n"    \
+  "vldrb.u8 q5, [r5" at "\n"    \
   "vmladava.s8 r8, q5, q0\n"    \
   "vmladava.s8 r10, q5, q1\n"   \
   "vmladava.s8 r12, q5, q2\n"   \

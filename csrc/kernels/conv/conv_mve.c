@@ -80,8 +80,7 @@ static void start(conv_state *s, const edgec_conv2d_params *p, const edgec_opera
     s->job.high[i] = (int16_t)p->clamp_max;
     s->job.mask[i / 2] = -(int32_t)((uint32_t)1 << p->shift);
   }
-  s->job.residual_multiplier = 0;
-  s->job.residual = 0;
+  s->job.finish = NULL;
 }
 
 #define WALK(name) name##_of_bytes
@@ -96,17 +95,27 @@ static void start(conv_state *s, const edgec_conv2d_params *p, const edgec_opera
 #undef WALK
 #undef RUN_PAIRS
 
-#define WALK(name) name##_of_sums
-#define RUN_PAIRS edgec_mve_run_sums
-#include "conv_mve_walk.h"
-#undef WALK
-#undef RUN_PAIRS
+/* What a job has of a residual; finish is here so that only programs that have one link it. */
+typedef struct residual {
+  int32_t zero_point, multiplier;
+  uintptr_t from_output;
+  edgec_mve_finish finish;
+} residual;
 
-void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands) {
+/* r: null where none is added. One copy, whatever a program has. */
+EDGEC_APART void run_bytes(const edgec_conv2d_params *p, const edgec_operands *operands, const residual *r) {
   conv_state s;
-  start(&s, params, operands);
+  start(&s, p, operands);
+  if (r != NULL) {
+    s.job.zero_point = r->zero_point;
+    s.job.finish = r->finish;
+    s.job.residual_multiplier = r->multiplier;
+    s.job.residual = r->from_output;
+  }
   run_of_bytes(&s);
 }
+
+void edgec_s8_conv2d_4x2c16__mve(const void *params, const edgec_operands *operands) { run_bytes(params, operands, NULL); }
 
 void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *operands) {
   conv_state s;
@@ -116,12 +125,9 @@ void edgec_s8w4_conv2d_4x2n16__mve(const void *params, const edgec_operands *ope
 
 void edgec_s8_conv2d_add_4x2c16__mve(const void *params, const edgec_operands *operands) {
   const edgec_conv2d_add_params *const p = params;
-  conv_state s;
-  start(&s, edgec_conv2d_of(p), operands);
-  s.job.zero_point = p->residual_offset - SUM_HALF;
-  s.job.residual_multiplier = p->residual_multiplier;
-  s.job.residual = (uintptr_t)operands->input[1] - (uintptr_t)operands->output[0];
-  run_of_sums(&s);
+  const residual r = {p->residual_offset - SUM_HALF, p->residual_multiplier,
+                      (uintptr_t)operands->input[1] - (uintptr_t)operands->output[0], finish_of(edgec_conv2d_of(p)->out_c % 4 != 0)};
+  run_bytes(edgec_conv2d_of(p), operands, &r);
 }
 
 /* Of four channels: block_bytes for 16 bytes of a window, bias_bytes; canonical: the check of the same with constants in canonical order. */

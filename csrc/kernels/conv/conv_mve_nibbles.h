@@ -20,8 +20,8 @@
   "vmov.i8 q6, #0xf0\n"
 
 /* 16 instructions of four bytes; q6 is the mask. */
-#define NIBBLES_BLOCK           \
-  "vldrb.u8 q4, [r3], #16\n"    \
+#define NIBBLES_BLOCK_AT(at)    \
+  "vldrb.u8 q4, [r3" at "\n"    \
   "vldrw.u32 q1, [r1], #32\n"   \
   "vand q0, q1, q6\n"           \
   "vmladava.s8 r0, q4, q0\n"    \
@@ -32,7 +32,7 @@
   "vmladava.s8 r4, q4, q2\n"    \
   "vshl.i8 q3, q3, #4\n"        \
   "vmladava.s8 r6, q4, q3\n"    \
-  "vldrb.u8 q5, [r5], #16\n"    \
+  "vldrb.u8 q5, [r5" at "\n"    \
   "vmladava.s8 r8, q5, q0\n"    \
   "vmladava.s8 r10, q5, q1\n"   \
   "vmladava.s8 r12, q5, q2\n"   \
@@ -59,8 +59,11 @@
   "vadd.i32 q0, q0, q3\n"                \
   "vadd.i32 q1, q1, q3\n"
 
-PAIRS_FUNCTIONS(nibbles, NIBBLES_ENTER, NIBBLES_ENTER PAIRS_ENTER_GENERAL, PAIRS_SUMS("sp"), "", "vmladav.s8", NIBBLES_BLOCK, 64, NIBBLES_QUARTERS,
-                NIBBLES_GATHER, PAIRS_REQUANTIZE, PAIRS_SHIFT PAIRS_REQUANTIZE)
+#define NIBBLES_ENTER_GENERAL NIBBLES_ENTER PAIRS_ENTER_GENERAL
+#define NIBBLES_FINISH(requantize) requantize
+
+PAIRS_FUNCTIONS(nibbles, NIBBLES_ENTER, NIBBLES_ENTER, NIBBLES_ENTER_GENERAL, PAIRS_SUMS("sp"), "", "vmladav.s8", NIBBLES_BLOCK_AT, 64, NIBBLES_QUARTERS,
+                NIBBLES_GATHER, NIBBLES_FINISH)
 
 static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
   const int general = is_clamped(job) || job->shift != 0 || job->channels % 8 != 0;
@@ -73,7 +76,7 @@ static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) {
 
 #else
 
-static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) { run_pairs_portable(job, 1, 0); }
+static void edgec_mve_run_nibbles(const edgec_mve_pairs *job) { run_pairs_portable(job, 1); }
 
 #endif
 

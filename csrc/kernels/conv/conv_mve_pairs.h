@@ -14,6 +14,8 @@
 #include "../mve.h"
 #include "../nibbles.h"
 
+typedef void (*edgec_mve_finish)(void);
+
 /* Byte offsets are known to the assembly below. */
 typedef struct edgec_mve_pairs {
   int32_t zero_point;    /* 0: of the output */
@@ -33,16 +35,17 @@ typedef struct edgec_mve_pairs {
   int16_t high[8];       /* 80 */
   int32_t mask[4];       /* 96: minus 2^shift in every lane */
   int32_t shift;         /* 112: layer shift */
-  int32_t rows;          /* 116: 1 or 3; of the portable form only */
+  edgec_mve_finish finish; /* 116: of sums, what requantizes and adds the residual; else null */
   int32_t residual_multiplier; /* 120: these two of sums only, where zero_point is residual_offset without SUM_HALF */
   uintptr_t residual;    /* 124: bytes from an output to what is added to it */
+  int32_t rows;          /* 128: 1 or 3; of the portable form only */
 } edgec_mve_pairs;
 
 enum { SUM_HALF = 1 << (EDGEC_SUM_FRACTION - 1) }; /* VQRSHRN adds it; not VQSHRN, which some assemblers encode as VQRSHRN */
 
 #if defined(__ARM_FEATURE_MVE)
 
-typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
+typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
 
 /* r0, r2, r4, r6: channels 0-3 of the first position; r8, r10, r12, lr: of the second. r1 weights, r3 and r5 windows,
  * r7 output, r9 blocks left, r11 channels left, times two. A block is EDGEC_MVE_PAIRS_BLOCK, or one of nibbles.
@@ -72,6 +75,25 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vstrw.32 q1, [sp, #.Lframe + 80]\n"  \
   "vstrw.32 q2, [sp, #.Lframe + 96]\n"  \
   "vstrw.32 q3, [sp, #.Lframe + 112]\n"
+
+/* Where PAIRS_HOOK goes: straight on to label 40, or to the finish of a residual, which finds the job and the way back to label 41 in the
+ * place of the mask, for which it has no use. */
+#define PAIRS_ENTER_HOOK        \
+  "ldr r2, [r0, #116]\n"        \
+  "cbnz r2, 4f\n"               \
+  "adr.w r2, 40f\n"             \
+  "orr r2, r2, #1\n"            \
+  "b 5f\n"                      \
+  "4:\n"                        \
+  "adr.w r3, 41f\n"             \
+  "orr r3, r3, #1\n"            \
+  "strd r0, r3, [sp, #.Lframe + 96]\n" \
+  "5:\n"                        \
+  "str r2, [sp, #.Lframe + 116]\n"
+#define PAIRS_HOOK(requantize)  \
+  "ldr pc, [sp, #.Lframe + 116]\n" \
+  "40:\n" requantize            \
+  "41:\n"
 
 /* The walk over one row of 16-byte blocks, unrolled by four, entered in the middle: count and entry replace what the job has. */
 #define PAIRS_ENTRY(block_bytes) \
@@ -107,11 +129,17 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "subs r9, r9, #1\n"           \
   "bgt 30b\n"
 
-/* At most four blocks: nothing to count. */
-#define PAIRS_WALK_SHORT(block) \
+/* At most four blocks, read at fixed places before the windows' ends: nothing to count or to step. */
+#define PAIRS_START_SHORT(load) \
+  "ldrd r3, r5, [r0, #52]\n"    \
+  "ldr r7, [r0, #60]\n"         \
+  "ldr r2, [r0, #4]\n"          \
+  "subs r3, r3, r2\n"           \
+  "subs r5, r5, r2\n"           \
+  "10:\n" PAIRS_CHANNELS(load)
+#define PAIRS_WALK_SHORT(block_at) \
   "ldr pc, [sp, #.Lframe + 12]\n"       \
-  "30:\n"                       \
-  ".rept 4\n" block ".endr\n"
+  "30:\n" block_at(", #-64]") block_at(", #-48]") block_at(", #-32]") block_at(", #-16]")
 
 /* A quarter of a block: one channel's weights, and that channel of the first window. product: VMLADAVA, or VMLADAV where nothing has been
  * summed yet. */
@@ -138,33 +166,25 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vldrb.u8 q4, [r3]\n"         \
   "vldrb.u8 q5, [r5]\n"
 
-/* r5 is the step between rows here, counted from the end of the second window's row. */
+/* r3, r5 and r9 point at the three rows of the first window here, and stay for all channels. */
 #define PAIRS_START_16          \
   "ldr r3, [r0, #52]\n"         \
   "ldr r7, [r0, #60]\n"         \
-  "ldr r2, [r0, #4]\n"          \
-  "ldr r5, [r0, #12]\n"         \
-  "subs r2, r2, #16\n"          \
-  "subs r5, r5, #16\n"          \
-  "str r2, [sp, #.Lframe + 4]\n"        \
+  "ldr r2, [r0, #12]\n"         \
+  "adds r2, r2, #48\n"          \
+  "add r5, r3, r2\n"            \
+  "add r9, r5, r2\n"            \
   "10:\n"
 
 /* A block of the second window is the next block of the first. */
-#define PAIRS_BLOCK_16(quarters, window, next) \
-  quarters("vmladava.s8", window) "vldrb.u8 " next ", [r3], #16\n" PAIRS_SECOND("vmladava.s8", next)
+#define PAIRS_BLOCK_16(quarters, window, next, at) \
+  quarters("vmladava.s8", window) "vldrb.u8 " next ", [\\row, #" at "]\n" PAIRS_SECOND("vmladava.s8", next)
 
-#define PAIRS_ROW_16(quarters)                                                      \
-  "vldrb.u8 q4, [r3], #16\n" PAIRS_BLOCK_16(quarters, "q4", "q5") PAIRS_BLOCK_16(quarters, "q5", "q4") \
-  PAIRS_BLOCK_16(quarters, "q4", "q5")
-
-/* .rept keeps the string below what C99 promises to take. */
+/* .irp keeps the string below what C99 promises to take. */
 #define PAIRS_WALK_16(quarters) \
-  ".set .Lrow, 0\n"        \
-  ".rept 3\n"            \
-  ".if .Lrow\n"            \
-  "add r3, r3, r5\n"     \
-  ".endif\n" PAIRS_ROW_16(quarters) \
-  ".set .Lrow, .Lrow + 1\n"  \
+  ".irp row, r3, r5, r9\n"      \
+  "vldrb.u8 q4, [\\row]\n" PAIRS_BLOCK_16(quarters, "q4", "q5", "16") PAIRS_BLOCK_16(quarters, "q5", "q4", "32") \
+  PAIRS_BLOCK_16(quarters, "q4", "q5", "48") \
   ".endr\n"
 
 #define PAIRS_ROW(label, block) \
@@ -207,15 +227,16 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vqmovnb.s32 q0, q0\n"        \
   "vqmovnt.s32 q0, q1\n"
 
-/* The same with a residual. 12 fractional bits mostly take a layer shift, and no sum is saturated by it. `load` brings both positions' four bytes, at r4 and r6, to q3 and, once q0 is done, to q3 again. */
+/* The same with a residual, once for all functions; the job is in the frame. 12 fractional bits mostly take a layer shift, and no sum is saturated by it. `load` brings both positions' four bytes, at r4 and r6, to q3 and, once q0 is done, to q3 again. */
 #define SUMS_LOAD "vldrb.s32 q3, [r4]\n"
 #define SUMS_LOAD_SECOND "vldrb.s32 q3, [r6]\n"
 #define SUMS_LOAD_TAIL "lsr r10, r11, #1\nvctp.32 r10\nvpst\nvldrbt.s32 q3, [r4]\n"
 #define SUMS_LOAD_TAIL_SECOND "vpst\nvldrbt.s32 q3, [r6]\n"
-#define SUMS_REQUANTIZE_BY(load, load_second) \
-  "ldr r2, [sp, #.Lframe + 112]\n"      \
-  "ldrd r8, r4, [sp, #.Lframe + 120]\n" \
-  "ldrh r6, [sp, #.Lframe + 18]\n"      \
+#define SUMS_REQUANTIZE(load, load_second) \
+  "ldr r2, [sp, #96]\n"         \
+  "ldrd r8, r4, [r2, #120]\n"   \
+  "ldr r2, [r2, #112]\n"        \
+  "ldrh r6, [sp, #18]\n"        \
   "vshl.s32 q0, r2\n"           \
   "vshl.s32 q1, r2\n"           \
   "add r4, r4, r7\n"            \
@@ -226,8 +247,7 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
   "vmla.s32 q1, q3, r8\n"       \
   "vqrshrnb.s32 q0, q0, #12\n"  \
   "vqrshrnt.s32 q0, q1, #12\n"
-#define SUMS_REQUANTIZE SUMS_REQUANTIZE_BY(SUMS_LOAD, SUMS_LOAD_SECOND)
-#define SUMS_REQUANTIZE_TAIL SUMS_REQUANTIZE_BY(SUMS_LOAD_TAIL, SUMS_LOAD_TAIL_SECOND)
+#define SUMS_FINISH(load, load_second) SUMS_REQUANTIZE(load, load_second) "ldr pc, [sp, #100]\n"
 
 #define PAIRS_CLAMP             \
   "vldrw.u32 q1, [sp, #.Lframe + 64]\n" \
@@ -264,9 +284,9 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 
 #define PAIRS_FUNCTION(name, text) EDGEC_MVE_FUNCTION(edgec_mve_##name, (const edgec_mve_pairs *job), text)
 
-/* For one form of weights: `sums` loads the accumulators, in single `single_sums` for single_product; `block` is the step of 16 bytes, of
- * instructions of four bytes, block_bytes together; `quarters` the part of it that meets the first window; `gather` as PAIRS_GATHER;
- * `finish` as PAIRS_REQUANTIZE, `tail` for any number of channels and any layer shift.
+/* For one form of weights: `sums` loads the accumulators, in single `single_sums` for single_product; `block_at` is as
+ * EDGEC_MVE_PAIRS_BLOCK_AT, block_bytes together; `quarters` the part of it that meets the first window; `gather` as PAIRS_GATHER;
+ * `hook` as PAIRS_HOOK, for which hook_enter and general_enter are ready; in short nothing is hooked in.
  * plain: clamp bounds are int8's own and channels come in fours; short: and windows have at most four blocks. general: any number of
  * channels, any clamp, any layer shift.
  * single: windows of one block, which stay in q4 and q5 for all channels. rows_plain and rows_general: windows of three rows, each a
@@ -276,28 +296,27 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 128 ? 1 : -1];
 #define PAIRS_FINISH(requantize) requantize PAIRS_SATURATE PAIRS_STORE
 #define PAIRS_FINISH_GENERAL(requantize) requantize PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE
 
-#define PAIRS_FUNCTIONS(form, enter, enter_general, sums, single_sums, single_product, block, block_bytes, quarters, gather, finish, tail) \
-  PAIRS_FUNCTION(form##_plain, enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block) PAIRS_GATHER_BOTH(gather)     \
-                                   PAIRS_FINISH(finish) PAIRS_LEAVE)                                                            \
-  PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK_SHORT(block)                         \
-                                   PAIRS_GATHER_BOTH(gather) PAIRS_FINISH(finish) PAIRS_LEAVE)                                  \
-  PAIRS_FUNCTION(form##_general, enter_general PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block)                     \
-                                     PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(tail))                                      \
-  PAIRS_FUNCTION(form##_single, enter PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums) quarters(single_product, "q4")             \
-                                    PAIRS_SECOND(single_product, "q5") gather("", "") PAIRS_FINISH(finish) PAIRS_LEAVE)         \
-  PAIRS_FUNCTION(form##_rows_16, enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather(PAIRS_FIRST_BACK, "") \
-                                     PAIRS_FINISH(finish) PAIRS_NEXT("10b", ""))                                                \
-  PAIRS_FUNCTION(form##_rows_plain, enter PAIRS_START(sums) PAIRS_WALK_ROWS(block) PAIRS_GATHER_BOTH(gather)                    \
-                                        PAIRS_FINISH(finish) PAIRS_LEAVE)                                                       \
-  PAIRS_FUNCTION(form##_rows_general, enter_general PAIRS_START(sums) PAIRS_WALK_ROWS(block)                                    \
-                                          PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(tail))
+#define PAIRS_FUNCTIONS(form, enter, hook_enter, general_enter, sums, single_sums, single_product, block_at, block_bytes, quarters, gather, hook) \
+  PAIRS_FUNCTION(form##_plain, hook_enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block_at(EDGEC_MVE_STEP))       \
+                                   PAIRS_GATHER_BOTH(gather) PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE)                  \
+  PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_START_SHORT(sums) PAIRS_WALK_SHORT(block_at)                \
+                                   gather("", "") PAIRS_FINISH(PAIRS_REQUANTIZE) PAIRS_LEAVE)                                   \
+  PAIRS_FUNCTION(form##_general, general_enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block_at(EDGEC_MVE_STEP))  \
+                                     PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(hook(PAIRS_SHIFT PAIRS_REQUANTIZE)))        \
+  PAIRS_FUNCTION(form##_single, hook_enter PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums) quarters(single_product, "q4")             \
+                                    PAIRS_SECOND(single_product, "q5") gather("", "") PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE) \
+  PAIRS_FUNCTION(form##_rows_16, hook_enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather("", "")      \
+                                     PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_NEXT("10b", "add r5, r5, r0\nadd r9, r9, r0\n"))                                \
+  PAIRS_FUNCTION(form##_rows_plain, hook_enter PAIRS_START(sums) PAIRS_WALK_ROWS(block_at(EDGEC_MVE_STEP)) PAIRS_GATHER_BOTH(gather) \
+                                        PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE)                                       \
+  PAIRS_FUNCTION(form##_rows_general, general_enter PAIRS_START(sums) PAIRS_WALK_ROWS(block_at(EDGEC_MVE_STEP))                 \
+                                          PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(hook(PAIRS_SHIFT PAIRS_REQUANTIZE)))
 
-PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8", EDGEC_MVE_PAIRS_BLOCK, 56,
-                PAIRS_QUARTERS, PAIRS_GATHER, PAIRS_REQUANTIZE, PAIRS_SHIFT PAIRS_REQUANTIZE)
+PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_HOOK, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL PAIRS_ENTER_HOOK, PAIRS_SUMS("r1!"),
+                PAIRS_SUMS("r1!"), "vmladava.s8", EDGEC_MVE_PAIRS_BLOCK_AT, 56, PAIRS_QUARTERS, PAIRS_GATHER, PAIRS_HOOK)
 
-/* With a residual. */
-PAIRS_FUNCTIONS(sums, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL, PAIRS_SUMS("r1!"), PAIRS_SUMS("r1!"), "vmladava.s8",
-                EDGEC_MVE_PAIRS_BLOCK, 56, PAIRS_QUARTERS, PAIRS_GATHER, SUMS_REQUANTIZE, SUMS_REQUANTIZE_TAIL)
+EDGEC_MVE_FUNCTION(edgec_mve_sums_finish, (void), SUMS_FINISH(SUMS_LOAD, SUMS_LOAD_SECOND))
+EDGEC_MVE_FUNCTION(edgec_mve_sums_finish_tail, (void), SUMS_FINISH(SUMS_LOAD_TAIL, SUMS_LOAD_TAIL_SECOND))
 
 /* Any number of channels. */
 PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(PAIRS_SUMS("r1!")) PAIRS_WALK(EDGEC_MVE_PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
@@ -331,25 +350,24 @@ EDGEC_COPIED void run_columns(const edgec_mve_pairs *job, int general, void (*an
   }
 }
 
-static void edgec_mve_run_sums(const edgec_mve_pairs *job) {
-  const int general = is_clamped(job) || job->channels % 8 != 0;
+/* Two functions are for no residual: most windows that end in a sum are longer. */
+static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
+  const int sum = job->finish != NULL;
+  const int general = is_clamped(job) || (!sum && job->shift != 0);
+  const int tail = job->channels % 8 != 0;
   if (job->rows == 3) {
-    run_three_rows(job, general, edgec_mve_sums_rows_general, edgec_mve_sums_rows_16, edgec_mve_sums_rows_plain);
+    run_three_rows(job, general || tail, edgec_mve_pairs_rows_general, edgec_mve_pairs_rows_16, edgec_mve_pairs_rows_plain);
+  } else if (!sum && !general && tail) {
+    edgec_mve_pairs_tail(job);
+  } else if (sum && !general && !tail && job->blocks > 1) {
+    edgec_mve_pairs_plain(job);
   } else {
-    run_columns(job, general, edgec_mve_sums_general, edgec_mve_sums_single, edgec_mve_sums_short, edgec_mve_sums_plain);
+    run_columns(job, general || tail, edgec_mve_pairs_general, edgec_mve_pairs_single, edgec_mve_pairs_short, edgec_mve_pairs_plain);
   }
 }
 
-static void edgec_mve_run_pairs(const edgec_mve_pairs *job) {
-  const int general = is_clamped(job) || job->shift != 0;
-  if (job->rows == 3) {
-    run_three_rows(job, general || job->channels % 8 != 0, edgec_mve_pairs_rows_general, edgec_mve_pairs_rows_16, edgec_mve_pairs_rows_plain);
-  } else if (!general && job->channels % 8 != 0) {
-    edgec_mve_pairs_tail(job);
-  } else {
-    run_columns(job, general, edgec_mve_pairs_general, edgec_mve_pairs_single, edgec_mve_pairs_short, edgec_mve_pairs_plain);
-  }
-}
+/* tail: channels may not come in fours. */
+static edgec_mve_finish finish_of(int tail) { return tail ? edgec_mve_sums_finish_tail : edgec_mve_sums_finish; }
 
 #else
 
@@ -370,8 +388,8 @@ static int32_t pairs_sum(const edgec_mve_pairs *job, const int8_t *x, const int8
   return acc;
 }
 
-/* nibbles: of weights of 4 bits; sum: a residual is added. */
-static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles, int sum) {
+/* nibbles: of weights of 4 bits. */
+static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles) {
   const int32_t head = nibbles ? 0 : 32; /* bytes of biases in front of the weights; those of 16 bits lie behind them */
   const int32_t multipliers = head + (nibbles ? 32 : 64) * job->rows * job->blocks + (nibbles ? 8 : 0);
   const int32_t blocks = (job->channels + 7) / 8;
@@ -386,7 +404,7 @@ static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles, int sum)
         const int32_t bias = (int32_t)((uint32_t)edgec_mve_word(weights + multipliers - 8 + i / 2 * 2) << 16) >> 16; /* of 16 bits */
         const int32_t acc = nibbles ? edgec_wrapping_add(products >> 4, bias) : products;
         const int32_t multiplier = (int32_t)(2u * (uint32_t)edgec_mve_word(weights + multipliers + i / 2 * 4));
-        if (sum) {
+        if (job->finish != NULL) {
           const int32_t residual = *(const int8_t *)((uintptr_t)(y + job->place[i]) + job->residual);
           const int32_t addend = edgec_mac(job->zero_point + SUM_HALF, residual, job->residual_multiplier);
           result[i] = edgec_requantize_sum(acc, multiplier, job->shift, addend, job->low[0], job->high[0]);
@@ -403,9 +421,14 @@ static void run_pairs_portable(const edgec_mve_pairs *job, int nibbles, int sum)
   }
 }
 
-static void edgec_mve_run_pairs(const edgec_mve_pairs *job) { run_pairs_portable(job, 0, 0); }
+static void edgec_mve_run_pairs(const edgec_mve_pairs *job) { run_pairs_portable(job, 0); }
 
-static void edgec_mve_run_sums(const edgec_mve_pairs *job) { run_pairs_portable(job, 0, 1); }
+static void finish(void) {}
+
+static edgec_mve_finish finish_of(int tail) {
+  (void)tail;
+  return finish;
+}
 
 #endif
 

@@ -42,17 +42,35 @@ static int32_t requantized(int32_t acc, int32_t multiplier, int32_t shift, int32
   return edgec_clamp((int32_t)((product + (int64_t)0x80000000) >> 32) + zero_point, low, high);
 }
 
-/* Σ w·x of one kernel row; step: from one tap to the next, in elements. Taps outside the input read zero_point. */
+/* acc and Σ w·x of `count` neighbours, from element `at` on. */
+static int64_t dot(int64_t acc, const int8_t *x, int32_t bits, int32_t at, const int8_t *w, int32_t count) {
+  if (bits == 8) {
+    for (int32_t i = 0; i < count; i++) {
+      acc += x[at + i] * w[i];
+    }
+    return acc;
+  }
+  x += 2 * at;
+  for (int32_t i = 0; i < count; i++) {
+    acc += edgec_int16_at(x, i) * w[i];
+  }
+  return acc;
+}
+
+/* Σ w·x of one kernel row. Taps outside the input read zero_point. */
 static int64_t row_sum(const edgec_conv2d_s16_params *p, const int8_t *x, int32_t row, int32_t x0, int32_t channel, const int8_t *w) {
   const int32_t depth = p->in_c / p->groups;
   int64_t acc = 0;
   for (int32_t kx = 0; kx < p->kernel_w; kx++) {
     const int32_t ix = x0 + kx * p->dilation_w;
-    const int inside = row >= 0 && ix >= 0 && ix < p->in_w;
-    const int32_t at = inside ? (row * p->in_w + ix) * p->in_c + channel : 0;
-    for (int32_t c = 0; c < depth; c++) {
-      acc += (inside ? value_at(x, p->in_bits, at + c) : p->in_zero_point) * *w++;
+    if (row >= 0 && ix >= 0 && ix < p->in_w) {
+      acc = dot(acc, x, p->in_bits, (row * p->in_w + ix) * p->in_c + channel, w, depth);
+    } else {
+      for (int32_t c = 0; c < depth; c++) {
+        acc += p->in_zero_point * w[c];
+      }
     }
+    w += depth;
   }
   return acc;
 }
