@@ -130,7 +130,7 @@ LISTED = [
     Mutant("wide", "wide/wide_ref.c", "(uint64_t)1 << (shift - 1))) >> shift", "(uint64_t)0 << (shift - 1))) >> shift"),
     Mutant("wide", "wide/wide_ref.c", "INT32_MIN, INT32_MAX)", "INT32_MIN, 0)"),
     Mutant("wide", "wide/wide_ref.c", "(int64_t)0x80000000) >> 32", "(int64_t)0x7fffffff) >> 32"),
-    Mutant("wide", "wide/wide_ref.c", "at + c) : p->in_zero_point) * *w++", "at + c) : 0) * *w++"),
+    Mutant("wide", "wide/wide_ref.c", "acc += p->in_zero_point * w[c]", "acc += 0 * w[c]"),
     Mutant("wide", "wide/wide_ref.c", "shift == 0 ? acc : edgec_shift_left(acc, shift)", "acc"),
     Mutant("wide", "wide/wide_ref.c", "kx * p->dilation_w;", "kx;"),
     Mutant("wide", "wide/wide_ref.c", "oc / per_group * depth", "0"),

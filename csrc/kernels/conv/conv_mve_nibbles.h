@@ -51,9 +51,9 @@
   "vshl.i8 q3, q3, #4\n"                   \
   product " r6, " window ", q3\n"
 
-#define NIBBLES_GATHER(first, second)    \
+#define NIBBLES_GATHER(zero, first, second) \
   "vldrh.s32 q3, [r1], #8\n"             \
-  PAIRS_GATHER(first, second)            \
+  PAIRS_GATHER(zero, first, second)      \
   "vshr.s32 q0, q0, #4\n"                \
   "vshr.s32 q1, q1, #4\n"                \
   "vadd.i32 q0, q0, q3\n"                \

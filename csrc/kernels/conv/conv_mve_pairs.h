@@ -34,10 +34,10 @@ typedef struct edgec_mve_pairs {
   int16_t low[8];        /* 64: clamp bounds in every lane */
   int16_t high[8];       /* 80 */
   int32_t mask[4];       /* 96: minus 2^shift in every lane */
-  int32_t shift;         /* 112: layer shift */
-  edgec_mve_finish finish; /* 116: of sums, what requantizes and adds the residual; else null */
-  int32_t residual_multiplier; /* 120: these two of sums only, where zero_point is residual_offset without SUM_HALF */
-  uintptr_t residual;    /* 124: bytes from an output to what is added to it */
+  edgec_mve_finish finish; /* 112: of sums, what requantizes and adds the residual; else null */
+  int32_t shift;         /* 116: layer shift */
+  uintptr_t residual;    /* 120: these two of sums only, where zero_point is residual_offset without SUM_HALF: bytes from an output to what is added */
+  int32_t residual_multiplier; /* 124 */
   int32_t rows;          /* 128: 1 or 3; of the portable form only */
 } edgec_mve_pairs;
 
@@ -76,10 +76,10 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
   "vstrw.32 q2, [sp, #.Lframe + 96]\n"  \
   "vstrw.32 q3, [sp, #.Lframe + 112]\n"
 
-/* Where PAIRS_HOOK goes: straight on to label 40, or to the finish of a residual, which finds the job and the way back to label 41 in the
- * place of the mask, for which it has no use. */
+/* Where PAIRS_HOOK goes: straight on to label 40, or to the finish of a residual, which finds its part of the job and the way back to label
+ * 41 in the place of the mask, for which it has no use. */
 #define PAIRS_ENTER_HOOK        \
-  "ldr r2, [r0, #116]\n"        \
+  "ldr r2, [r0, #112]\n"        \
   "cbnz r2, 4f\n"               \
   "adr.w r2, 40f\n"             \
   "orr r2, r2, #1\n"            \
@@ -87,11 +87,12 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
   "4:\n"                        \
   "adr.w r3, 41f\n"             \
   "orr r3, r3, #1\n"            \
-  "strd r0, r3, [sp, #.Lframe + 96]\n" \
+  "add r4, r0, #116\n"          \
+  "strd r4, r3, [sp, #.Lframe + 96]\n" \
   "5:\n"                        \
-  "str r2, [sp, #.Lframe + 116]\n"
+  "str r2, [sp, #.Lframe + 112]\n"
 #define PAIRS_HOOK(requantize)  \
-  "ldr pc, [sp, #.Lframe + 116]\n" \
+  "ldr pc, [sp, #.Lframe + 112]\n" \
   "40:\n" requantize            \
   "41:\n"
 
@@ -201,29 +202,32 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
 
 #define PAIRS_WALK_ROWS(block) PAIRS_ROW("31", block) PAIRS_HOP PAIRS_ROW("32", block) PAIRS_HOP PAIRS_ROW("33", block)
 
-/* Accumulators to q0 and q1, multipliers to q2, zero_point to r0. One of four texts steps the input pointers back. */
-#define PAIRS_GATHER(first, second) \
+/* Accumulators to q0 and q1, multipliers to q2; `zero`: zero_point to r0 and to r2 what the others step the input pointers back by, unless r9
+ * has had zero_point since PAIRS_ZERO_KEPT. */
+#define PAIRS_GATHER(zero, first, second) \
   "vmov q0[2], q0[0], r0, r4\n" \
   "vldrw.u32 q2, [r1], #16\n"   \
-  "vmov q0[3], q0[1], r2, r6\n" \
-  "ldrd r0, r2, [sp, #.Lframe]\n"       \
+  "vmov q0[3], q0[1], r2, r6\n" zero \
   "vmov q1[2], q1[0], r8, r12\n" first \
   "vmov q1[3], q1[1], r10, lr\n" second
+#define PAIRS_ZERO "ldrd r0, r2, [sp, #.Lframe]\n"
+#define PAIRS_ZERO_KEPT "ldr r9, [r0]\n"
 
 #define PAIRS_FIRST_BACK "add r3, r3, r2\n"
 #define PAIRS_SECOND_BACK "add r5, r5, r2\n"
 
 #define PAIRS_SHIFT             \
-  "ldr r2, [sp, #.Lframe + 112]\n"      \
+  "ldr r2, [sp, #.Lframe + 116]\n"      \
   "vldrw.u32 q3, [sp, #.Lframe + 96]\n" \
   "vqshl.s32 q0, r2\n"          \
   "vqshl.s32 q1, r2\n"          \
   "vand q0, q0, q3\n"           \
   "vand q1, q1, q3\n"
 
-#define PAIRS_REQUANTIZE        \
-  "vqrdmlash.s32 q0, q2, r0\n"  \
-  "vqrdmlash.s32 q1, q2, r0\n"  \
+#define PAIRS_REQUANTIZE PAIRS_REQUANTIZE_BY("r0")
+#define PAIRS_REQUANTIZE_BY(zero) \
+  "vqrdmlash.s32 q0, q2, " zero "\n"  \
+  "vqrdmlash.s32 q1, q2, " zero "\n"  \
   "vqmovnb.s32 q0, q0\n"        \
   "vqmovnt.s32 q0, q1\n"
 
@@ -234,8 +238,8 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
 #define SUMS_LOAD_TAIL_SECOND "vpst\nvldrbt.s32 q3, [r6]\n"
 #define SUMS_REQUANTIZE(load, load_second) \
   "ldr r2, [sp, #96]\n"         \
-  "ldrd r8, r4, [r2, #120]\n"   \
-  "ldr r2, [r2, #112]\n"        \
+  "ldr r0, [sp]\n"              \
+  "ldm r2, {r2, r4, r8}\n"      \
   "ldrh r6, [sp, #18]\n"        \
   "vshl.s32 q0, r2\n"           \
   "vshl.s32 q1, r2\n"           \
@@ -292,20 +296,21 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
  * single: windows of one block, which stay in q4 and q5 for all channels. rows_plain and rows_general: windows of three rows, each a
  * multiple of three blocks, straight from the tensor. rows_16: rows of three blocks, the second window one block after the first: 16
  * channels and a stride of one. */
-#define PAIRS_GATHER_BOTH(gather) gather(PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
+#define PAIRS_GATHER_BOTH(gather) gather(PAIRS_ZERO, PAIRS_FIRST_BACK, PAIRS_SECOND_BACK)
 #define PAIRS_FINISH(requantize) requantize PAIRS_SATURATE PAIRS_STORE
 #define PAIRS_FINISH_GENERAL(requantize) requantize PAIRS_CLAMP PAIRS_STORE_TAIL PAIRS_LEAVE
 
 #define PAIRS_FUNCTIONS(form, enter, hook_enter, general_enter, sums, single_sums, single_product, block_at, block_bytes, quarters, gather, hook) \
   PAIRS_FUNCTION(form##_plain, hook_enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block_at(EDGEC_MVE_STEP))       \
                                    PAIRS_GATHER_BOTH(gather) PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE)                  \
-  PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_START_SHORT(sums) PAIRS_WALK_SHORT(block_at)                \
-                                   gather("", "") PAIRS_FINISH(PAIRS_REQUANTIZE) PAIRS_LEAVE)                                   \
+  PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_ZERO_KEPT PAIRS_START_SHORT(sums) PAIRS_WALK_SHORT(block_at) \
+                                   gather("", "", "") PAIRS_FINISH(PAIRS_REQUANTIZE_BY("r9")) PAIRS_LEAVE)                      \
   PAIRS_FUNCTION(form##_general, general_enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block_at(EDGEC_MVE_STEP))  \
                                      PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(hook(PAIRS_SHIFT PAIRS_REQUANTIZE)))        \
-  PAIRS_FUNCTION(form##_single, hook_enter PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums) quarters(single_product, "q4")             \
-                                    PAIRS_SECOND(single_product, "q5") gather("", "") PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE) \
-  PAIRS_FUNCTION(form##_rows_16, hook_enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather("", "")      \
+  PAIRS_FUNCTION(form##_single, hook_enter PAIRS_ZERO_KEPT PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums)                       \
+                                    quarters(single_product, "q4") PAIRS_SECOND(single_product, "q5") gather("", "", "")        \
+                                    PAIRS_FINISH(hook(PAIRS_REQUANTIZE_BY("r9"))) PAIRS_LEAVE)                                  \
+  PAIRS_FUNCTION(form##_rows_16, hook_enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather(PAIRS_ZERO, "", "") \
                                      PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_NEXT("10b", "add r5, r5, r0\nadd r9, r9, r0\n"))                                \
   PAIRS_FUNCTION(form##_rows_plain, hook_enter PAIRS_START(sums) PAIRS_WALK_ROWS(block_at(EDGEC_MVE_STEP)) PAIRS_GATHER_BOTH(gather) \
                                         PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE)                                       \
