@@ -6,7 +6,7 @@ rounding uses those inputs, and the bias takes the remaining difference of the m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from edgec.compress import _hotloops, low_bits
 from edgec.compress import second_order as so
-from edgec.compress.float_run import NodeRunner
+from edgec.compress.node_runner import NodeRunner
 from edgec.compress.placement import Placement, group_count
 from edgec.compress.ranges import Quantization
 from edgec.compress.report import LayerReport, sqnr_db
@@ -31,7 +31,8 @@ from edgec.compress.weights import (
 )
 from edgec.compress.wide import reads_wide
 from edgec.graph.channel_affine import weights_and_bias
-from edgec.graph.edit import constant, is_op, sole_consumer
+from edgec.graph.edit import constant, is_op, set_constant_input, sole_consumer
+from edgec.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class LayerwiseQuantizer:
         options: LayerOptions,
         keep: tuple[ir.Value, ...] = (),
         fit: slice | np.ndarray = slice(None),
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
         instead: LayerOptions | None = None,
     ) -> Walk:
         """Quantize every layer in order.
@@ -165,7 +166,7 @@ class LayerwiseQuantizer:
     def run(self, node: ir.Node, arrays: Mapping[ir.Value, np.ndarray], constants: tuple[np.ndarray, ...] = ()) -> list[np.ndarray]:
         """All outputs of node, of stacked samples."""
         runner = self.runners[node]
-        return runner([arrays[node.inputs[i]] for i in runner.fed if node.inputs[i] in arrays], constants)
+        return runner([arrays[v] for v in runner.fed if v in arrays], constants)
 
     def constants(self, node: ir.Node) -> tuple[np.ndarray, ...]:
         """float32 weights and bias of a layer, as its session takes them; of other nodes nothing."""
@@ -287,8 +288,6 @@ def _solve_weights(
 
 def ensure_bias(model: ir.Model, layers: list[ir.Node]) -> None:
     """Gives every layer a bias, which the correction needs (zeros [out_channels] where there was none)."""
-    from edgec.graph.edit import set_constant_input
-
     for node in layers:
         if len(node.inputs) < 3 or node.inputs[2] is None or constant(node.inputs[2]) is None:
             weights, bias = weights_and_bias(node)
