@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +11,13 @@ import numpy as np
 from edgec.artifact import Artifact, load
 from edgec.data import Samples, read_array
 from edgec.errors import DataError
+from edgec.progress import Progress
 
 if TYPE_CHECKING:
     from edgec.activations import Activation, Reference
     from edgec.ir.core import Tensor
     from edgec.layer_errors import TensorStatistics
 
-Progress = Callable[[str, float], None]
 BATCH = 16
 LAYER_SAMPLES = 64
 """Samples whose every activation is looked at; the outputs are compared for all of them."""

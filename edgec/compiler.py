@@ -10,6 +10,7 @@ from edgec import targets
 from edgec.artifact import Artifact
 from edgec.errors import UsageError
 from edgec.limits import check_limits, parse_limits
+from edgec.progress import Progress
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from edgec.compress.passes import Compressed, Pass
-
-Progress = Callable[[str, float], None]
-"""Called with the name of a step and the fraction of it that is done."""
 
 
 def compile(

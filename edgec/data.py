@@ -187,6 +187,16 @@ class _Spool:
             yield item
 
 
+def is_synthetic(data: Any) -> bool:
+    """Whether noise is asked for in place of data."""
+    return isinstance(data, str) and data == SYNTHETIC
+
+
+def samples_of(data: Any, shapes: Mapping[str, tuple[int, ...]]) -> Samples:
+    """Of data as users give it: a Samples, a source of one, or "synthetic"."""
+    return synthetic(shapes) if is_synthetic(data) else data if isinstance(data, Samples) else Samples(data, shapes)
+
+
 def synthetic(shapes: Mapping[str, tuple[int, ...]]) -> Samples:
     """Deterministic noise in place of data: standard normal, smoothed along the longest axis. Nothing about accuracy follows."""
     rng = np.random.default_rng(0)

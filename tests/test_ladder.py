@@ -86,10 +86,10 @@ def test_gain_and_chance():
 
 def test_more_code_needs_evidence():
     """Of a tenth less noise ten samples that scatter prove nothing, and a thousand do; what is in front of the outputs does not count."""
-    for samples, proven in ((10, False), (1000, True)):
+    for count, proven in ((10, False), (1000, True)):
         rng = np.random.default_rng(3)
-        outputs = [rng.uniform(0.5, 1.5, samples) * np.linspace(0.95, 1.05, samples) for _ in range(2)]
-        features = rng.uniform(0.5, 1.5, samples)
+        outputs = [rng.uniform(0.5, 1.5, count) * np.linspace(0.95, 1.05, count) for _ in range(2)]
+        features = rng.uniform(0.5, 1.5, count)
         before = Judgement(0.0, np.array([outputs[0], features]), 1)
         gain, chance = MORE_CODE.gain(Judgement(0.0, np.array([0.9 * outputs[1], features]), 1), before)
         assert MORE_CODE.cleared_by(gain, chance) == proven
@@ -177,7 +177,7 @@ def test_gradients_predict_what_quantizing_an_activation_costs():
         q, model = ranges[group.members[0]], model.finished()
         narrow = moved_range(q, 6, 6)
         for tried in (q, narrow):
-            assert 0.4 < model.error(tried) / search._error(search.exact, group, search._behind(group), tried) < 2.5
+            assert 0.4 < model.error(tried) / search._error(search.exact, group, tried) < 2.5
         assert model.error(narrow) > 3 * model.error(q), "clipping costs more than finer steps gain"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,12 +11,13 @@ import onnx_ir as ir
 from edgec.compress.quantization import Options, quantize
 from edgec.compress.report import QuantizationReport
 from edgec.errors import UsageError
+from edgec.progress import Progress
 
 __all__ = ["Options", "QuantizationReport", "options_by_name", "quantize", "quantize_model"]
 
 
 def quantize_model(
-    model: ir.Model, calibration: Any, *, options: Options = Options(), progress: Callable[[str, float], None] | None = None
+    model: ir.Model, calibration: Any, *, options: Options = Options(), progress: Progress | None = None
 ) -> tuple[ir.Model, dict[str, Any]]:
     """`quantize`, with the report as a dict."""
     quantized, report = quantize(model, calibration, options=options, progress=progress)

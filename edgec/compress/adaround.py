@@ -7,17 +7,17 @@ gradients know. The training is that of `distillation`, and its torch is needed 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import onnx_ir as ir
 
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
+from edgec.progress import Progress
 
 STEPS, BATCH = 2000, 32
 
 
-def learn_rounding(quantized: ir.Model, exact: ir.Model, split: Split, progress: Callable[[str, float], None] | None = None) -> tuple[ir.Model, Rung]:
+def learn_rounding(quantized: ir.Model, exact: ir.Model, split: Split, progress: Progress | None = None) -> tuple[ir.Model, Rung]:
     """The QDQ model with weights and biases learned on the fit part, or as it was if that is no better on the select part.
 
     Args:

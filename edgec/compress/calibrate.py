@@ -5,7 +5,6 @@ The fit and select parts are kept apart; the report part is not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from edgec.compress.ranges import LATTICE_LEVELS
 from edgec.compress.splits import FIT, SELECT, Split
 from edgec.errors import DataError
 from edgec.graph.edit import shape_of
+from edgec.progress import Progress
 
 PROBES = 192
 PROBE_BYTES = 72 * 2**20
@@ -55,7 +55,7 @@ def calibrate(
     model: ir.Model,
     placement: Placement,
     split: Split,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
     most_probes: int = PROBES,
 ) -> Calibration:
     """Walk the data once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, field, replace
 
@@ -18,8 +18,8 @@ from edgec.compress.report import TensorReport, sqnr_db
 from edgec.compress.splits import FIT, SELECT, Split
 from edgec.compress.wide import widened
 from edgec.graph.edit import is_op
+from edgec.progress import Progress
 
-Progress = Callable[[str, float], None]
 Moves = Mapping[str, tuple[int, int]]
 """Name of a group's first value → how far output_ranges moved its ends."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
@@ -10,9 +11,10 @@ import onnx_ir as ir
 from edgec.comparison import is_class_vector, wilson
 from edgec.compress.calibrate import not_finite
 from edgec.compress.float_run import ModelRunner
-from edgec.compress.report import OutputReport
+from edgec.compress.report import OutputReport, decibels
 from edgec.compress.splits import REPORT, Split
 from edgec.graph.edit import is_op
+from edgec.progress import Progress
 
 MOST = 1024
 """Samples to measure; of more, evenly spread ones are taken. The interval of 99.5 % is then 98.9 to 99.8."""
@@ -23,7 +25,7 @@ def evidence(
     quantized: ir.Model,
     names: Mapping[str, tuple[str, str]],
     split: Split,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[OutputReport]:
     """One row for each output.
 
@@ -62,12 +64,11 @@ def evidence(
 
 
 def _row(name: str, s: Mapping[str, float], count: int) -> OutputReport:
-    noisy = 10 * np.log10(s["signal"] / s["noise"]) if s["signal"] > 0 and s["noise"] > 0 else 200.0 if s["noise"] == 0 else -200.0
-    found = OutputReport(name, count, float(np.clip(noisy, -200.0, 200.0)))
+    found = OutputReport(name, count, decibels(s["signal"], s["noise"]))
     if not s["classes"]:
         return found
     same = int(s["same"])
-    return OutputReport(found.name, count, found.sqnr_db, round(100 * same / count, 2), wilson(same, count))
+    return replace(found, agreement=round(100 * same / count, 2), agreement_interval=wilson(same, count))
 
 
 def name_behind(value: ir.Value) -> str:

@@ -39,7 +39,7 @@ class OutputGradients:
         nodes = _before(model.graph, judged)
         copy = copy_nodes(nodes, batched=True)
         tape = Tape(copy)
-        self.judged, self.inputs = list(judged), [v for v in copy.inputs]
+        self.judged, self.inputs = list(judged), copy.inputs
         self.starts = {
             v: ir.Value(name=f"start{i}", shape=ir.Shape(("N", *shape_of(v)[1:])), type=ir.TensorType(ir.DataType.FLOAT)) for i, v in enumerate(judged)
         }

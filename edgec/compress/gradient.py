@@ -14,7 +14,7 @@ import onnx_ir as ir
 from edgec.compress.placement import group_count
 from edgec.compress.segment import Copy
 from edgec.graph.constant_propagation import clip_bounds
-from edgec.graph.edit import constant, integer, ints, is_op, number, pads_of, shape_of
+from edgec.graph.edit import integer, ints, is_op, number, pads_of, shape_of
 
 
 class NoGradient(Exception):
@@ -221,8 +221,3 @@ RULES: dict[str, Rule] = {
     "Transpose": _transposed, "Concat": _concatenated,
 }  # fmt: skip
 """By operator: the tape, the node, the gradient of its output, the inputs wanted → gradient by input."""
-
-
-def is_free(node: ir.Node) -> bool:
-    """A layer whose weights a gradient can be had for."""
-    return is_op(node, "Conv", "Gemm") and constant(node.inputs[1]) is not None

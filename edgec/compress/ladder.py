@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgec.compress.calibrate import channel_reach
-from edgec.compress.candidate import Candidate, Judgement, Progress, RangeOptions, Ranges
+from edgec.compress.candidate import Candidate, Judgement, RangeOptions, Ranges
 from edgec.compress.equalize import equalize
 from edgec.compress.layerwise import LayerOptions, Walk
 from edgec.compress.output_ranges import OutputRanges
@@ -17,6 +17,7 @@ from edgec.compress.placement import is_depthwise, residual_sums
 from edgec.compress.report import Rung
 from edgec.compress.splits import Split
 from edgec.compress.wide import asked_for, can_be_wide, nearly_free
+from edgec.progress import Progress
 
 WORTH_DB = 0.1
 """What a rung that asks for other kernels must gain at the outputs."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgec.compress import _hotloops
-from edgec.compress.second_order import factor_and_propagate
+from edgec.compress.second_order import SWEEPS, factor_and_propagate
 from edgec.compress.sums import rows_product
 from edgec.compress.weights import NARROW_FRACTIONS, SCALE_FRACTIONS, grid_of
 
@@ -32,7 +32,6 @@ REFIT_DAMPING = 0.05
 ROUNDING_DAMPING = 0.01
 STARTS = (1.0, 0.9, 1.1, 0.8)
 TURNS = 3
-SWEEPS = 20
 
 
 def patch_limit(entries: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,7 @@ from edgec.compress.layerwise import LayerOptions
 from edgec.compress.sensitivity import LayerSensitivity, measure
 from edgec.compress.splits import Split
 from edgec.errors import FitError
-
-Progress = Callable[[str, float], None]
+from edgec.progress import Progress
 
 TRIES = 4
 """Combinations beside the predicted best one that are quantized and judged."""

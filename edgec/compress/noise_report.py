@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress import low_bits
-from edgec.compress.candidate import Candidate, RangeOptions
-from edgec.compress.layerwise import LayerOptions, ensure_bias, layer_name
+from edgec.compress.candidate import RangeOptions
+from edgec.compress.layerwise import LayerOptions, layer_name
 from edgec.compress.output_ranges import OutputRanges
-from edgec.compress.placement import place
-from edgec.compress.sensitivity import measure
-from edgec.compress.splits import Split
-from edgec.data import SYNTHETIC, Samples, synthetic
-from edgec.graph.edit import shape_of
+from edgec.compress.sensitivity import measure, to_measure
+from edgec.progress import Progress
 
 
-def noise_report(model: ir.Model, data: Any, progress: Callable[[str, float], None] | None = None) -> dict[str, Any]:
+def noise_report(model: ir.Model, data: Any, progress: Progress | None = None) -> dict[str, Any]:
     """Plain values, noise being squared error over signal at the outputs (in front of a final softmax), SQNR the same in dB.
 
     Args:
@@ -33,12 +28,7 @@ def noise_report(model: ir.Model, data: Any, progress: Callable[[str, float], No
     Raises:
         DataError: as quantize.
     """
-    shapes = {v.name: shape_of(v) for v in model.graph.inputs}
-    samples = synthetic(shapes) if isinstance(data, str) and data == SYNTHETIC else data if isinstance(data, Samples) else Samples(data, shapes)
-    split = Split(samples)
-    model = model.clone()
-    ensure_bias(model, place(model.graph).layers)
-    candidate = Candidate(model, split, low_bits.PROBES, progress)
+    candidate, split = to_measure(model, data, progress)
     ranges = candidate.ranges(RangeOptions())
     narrow = {s.name: s for s in measure(candidate, RangeOptions(), LayerOptions(), progress)}
     weights = candidate.quantizer.walk(ranges.parameters, LayerOptions(), (), candidate.found.fit, progress).weights

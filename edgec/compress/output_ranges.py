@@ -7,7 +7,7 @@ error is all there is to see, so a few samples suffice, and the order of the act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,8 +21,8 @@ from edgec.compress.placement import Group
 from edgec.compress.ranges import GRID, Quantization, moved_range
 from edgec.compress.weights import LayerWeights
 from edgec.graph import count_macs
-from edgec.graph.channel_affine import weights_and_bias
 from edgec.graph.edit import shape_of
+from edgec.progress import Progress
 
 JUMPS = (1, 2, 4, 8)
 """Powers of ranges.GRID by which an end moves in one step: far ones because the error need not fall all the way to a better range."""
@@ -99,9 +99,9 @@ class OutputRanges:
         kept = sum(int(np.prod(shape_of(o))) * 4 for n in graph for o in n.outputs)
         limit = int(min(SAMPLES, ACTIVATION_BYTES // max(kept, 1), WORK // max(count_macs(quantizer.model), 1)))
         self.fit = fit[np.unique(np.linspace(0, len(fit) - 1, min(limit, len(fit))).round().astype(int))] if limit >= FEWEST else fit[:0]
-        self.constants = {}
-        for node in quantizer.layers:
-            self.constants[node] = tuple(a.astype(np.float32) for a in weights_and_bias(node))
+        self.constants = {node: quantizer.constants(node) for node in quantizer.layers}
+        self.behind = {group: self._reached(group.members) for group in quantizer.placement.all_groups()}
+        """The nodes that a change of a group's values reaches, in order."""
         self.exact: dict[ir.Value, np.ndarray] = {}
 
     @property
@@ -109,26 +109,26 @@ class OutputRanges:
         return len(self.fit) >= FEWEST
 
     def search(
-        self, ranges: Mapping[ir.Value, Quantization], fixed: Callable[[Group], bool], progress: Callable[[str, float], None] | None = None
+        self, ranges: Mapping[ir.Value, Quantization], fixed: Callable[[Group], bool], progress: Progress | None = None
     ) -> dict[str, tuple[int, int]]:
         """How far the ends of each group's range are best moved, by the name of its first value.
 
         Not moved are groups for which fixed(group) holds, and those of judged values: their error is in the histogram already.
         """
         self._prepare()
-        groups = [g for g in self.quantizer.placement.all_groups() if not fixed(g) and not any(v in self.judged for v in g.members)]
+        groups = [g for g in self.behind if not fixed(g) and not any(v in self.judged for v in g.members)]
         predicted = self._first_order(groups)
         result = {}
         few = {value: array[:CHECKED] for value, array in self.exact.items()}
         for done, group in enumerate(groups, 1):
-            behind, start = self._behind(group), ranges[group.members[0]]
+            start = ranges[group.members[0]]
             if group in predicted:
                 moves = best_moves(start, mixed(start, predicted.pop(group).finished().error))
-                measured = partial(self._error, few, group, behind)
+                measured = partial(self._error, few, group)
                 while moves != (0, 0) and measured(moved_range(start, *moves)) > WRONG * measured(start):
                     moves = (int(moves[0] / 2), int(moves[1] / 2))
             else:
-                moves = best_moves(start, mixed(start, partial(self._error, self.exact, group, behind)))
+                moves = best_moves(start, mixed(start, partial(self._error, self.exact, group)))
             if moves != (0, 0):
                 result[group.members[0].name] = moves
             if progress is not None:
@@ -137,7 +137,7 @@ class OutputRanges:
 
     def _first_order(self, groups: Sequence[Group]) -> dict[Group, FirstOrder]:
         """Models of the error of each group; none where an operator has no gradient, or runs one sample at a time."""
-        roots = {v: g for g in groups for v in g.members if v.producer() is None or v.producer() not in self._behind(g)}
+        roots = {v: g for g in groups for v in g.members if v.producer() is None or v.producer() not in self.behind[g]}
         if not all(r.batched for r in self.quantizer.runners.values()):
             return {}
         try:
@@ -157,8 +157,7 @@ class OutputRanges:
     def activations_alone(self, ranges: Mapping[ir.Value, Quantization]) -> dict[str, float]:
         """Noise to signal at the outputs with one group of activations quantized and nothing else, by the name of its first value."""
         self._prepare()
-        groups = self.quantizer.placement.all_groups()
-        return {g.members[0].name: self._error(self.exact, g, self._behind(g), ranges[g.members[0]]) for g in groups}
+        return {g.members[0].name: self._error(self.exact, g, ranges[g.members[0]]) for g in self.behind}
 
     def weights_alone(self, weights: Mapping[ir.Node, LayerWeights]) -> dict[ir.Node, float]:
         """Noise to signal at the outputs with the weights of one layer quantized and nothing else."""
@@ -168,7 +167,7 @@ class OutputRanges:
             changed: dict[ir.Value, np.ndarray] = {}
             exact = self.constants[node]
             self.constants[node] = (layer.real(), exact[1])
-            for behind in self._reached(set(node.outputs), [node]):
+            for behind in (node, *self._reached(node.outputs)):
                 self._run(behind, changed, self.exact)
                 self._correct(self.exact, behind, changed)
             self.constants[node] = exact
@@ -183,19 +182,18 @@ class OutputRanges:
             for node in self.quantizer.model.graph:
                 self._run(node, self.exact, self.exact)
 
-    def _behind(self, group: Group) -> list[ir.Node]:
-        return self._reached(set(group.members), [])
-
-    def _reached(self, values: set[ir.Value], nodes: list[ir.Node]) -> list[ir.Node]:
-        """nodes, and those that a change of the values reaches, in order."""
+    def _reached(self, values: Iterable[ir.Value]) -> list[ir.Node]:
+        """The nodes that a change of the values reaches, in order."""
+        changed, nodes = set(values), []
         for node in self.quantizer.model.graph:
-            if node not in nodes and any(v in values for v in node.inputs):
+            if any(v in changed for v in node.inputs):
                 nodes.append(node)
-                values.update(node.outputs)
+                changed.update(node.outputs)
         return nodes
 
-    def _error(self, exact: Arrays, group: Group, behind: list[ir.Node], q: Quantization) -> float:
-        members = set(group.members)
+    def _error(self, exact: Arrays, group: Group, q: Quantization) -> float:
+        """Noise to signal at the outputs with the group's values quantized by q and nothing else, exact being the float activations."""
+        members, behind = set(group.members), self.behind[group]
         changed = {v: fake_quantize(exact[v], q) for v in group.members if v.producer() is None or v.producer() not in behind}
         for node in behind:
             self._run(node, changed, exact)

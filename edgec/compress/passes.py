@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgec.errors import UsageError
+from edgec.progress import Progress
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)

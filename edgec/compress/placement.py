@@ -18,6 +18,7 @@ MOVES_VALUES = (
 )  # fmt: skip
 """Operators that change no number: input and output share one scale and zero_point (Pad adds zeros, which are exact)."""
 
+
 @dataclass(eq=False)
 class Group:
     """Values that share one scale and zero_point. Ranges come from the members whose numbers are made, not moved."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +22,10 @@ from edgec.compress.report import QuantizationReport
 from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import check_weight_bits, layer_bits, weight_bytes
 from edgec.compress.wide import check_activation_bits
-from edgec.data import SYNTHETIC, Samples, synthetic
+from edgec.data import is_synthetic, samples_of
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
-
-Progress = Callable[[str, float], None]
+from edgec.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,11 @@ def quantize(
         UsageError: weight_bits names a layer that the model does not have, or one that must have 8 bits.
         FitError: weight_bytes is less than 4 bits everywhere take. ToolError: rounding is "adaround" and torch is not installed.
     """
-    shapes = {v.name: shape_of(v) for v in model.graph.inputs}
     learned = options.rounding == "adaround"
     if learned:
         require_torch("quantize options, rounding", 'leave rounding at "second_order", or pip install torch==2.13.0')
         options = replace(options, rounding="second_order")
-    drawn = isinstance(calibration, str) and calibration == SYNTHETIC
-    samples = synthetic(shapes) if drawn else calibration if isinstance(calibration, Samples) else Samples(calibration, shapes)
-    split = Split(samples)
+    split = Split(samples_of(calibration, {v.name: shape_of(v) for v in model.graph.inputs}))
     exact, model = model, model.clone()
     layers = place(model.graph).layers
     bits, sensitivities = layer_bits(layers, options.weight_bits), []
@@ -111,10 +107,11 @@ def quantize(
     chosen = ladder.climb()
     ranges, walk = chosen.final()
     c = chosen.candidate
-    report = QuantizationReport(samples=split.samples, probes=len(c.found.fit), parts=split.counts, degraded=split.degraded, synthetic=drawn)
-    report.rungs, report.tensors, report.layers = ladder.rungs, c.reports(ranges), walk.layers
-    report.weight_bits, report.weight_bytes = bits, weight_bytes(model, bits)
-    report.sensitivities = sensitivities
+    report = QuantizationReport(
+        samples=split.samples, probes=len(c.found.fit), parts=split.counts, degraded=split.degraded, synthetic=is_synthetic(calibration),
+        rungs=ladder.rungs, tensors=c.reports(ranges), layers=walk.layers,
+        weight_bits=bits, weight_bytes=weight_bytes(model, bits), sensitivities=sensitivities,
+    )  # fmt: skip
     judged = {v.name: (j.name, j) for v, j in zip(c.model.graph.outputs, c.judged, strict=True)}
     smooth = c.model.clone() if learned else None
     insert_qdq(c.model, c.placement, ranges.parameters, walk.weights)

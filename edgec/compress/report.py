@@ -95,9 +95,14 @@ class QuantizationReport:
 
 
 def sqnr_db(reference: np.ndarray, approximation: np.ndarray) -> float:
-    """10·log10(Σ x² / Σ (x − x̂)²), clipped to ±200; 200 stands for no error at all."""
+    """10·log10(Σ x² / Σ (x − x̂)²), as `decibels`."""
     x, y = (np.ascontiguousarray(a, np.float32).reshape(-1) for a in (reference, approximation))
     noise, signal = _hotloops.squares(x, y)
+    return decibels(signal, noise)
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10·log10(signal / noise), clipped to ±200; 200 stands for no noise at all."""
     if noise == 0.0:
         return 200.0
     return float(np.clip(10 * np.log10(signal / noise), -200.0, 200.0)) if signal > 0 else -200.0

@@ -7,7 +7,7 @@ the noise they add to the outputs adds up, which makes these numbers good for ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -20,10 +20,9 @@ from edgec.compress.layerwise import LayerOptions, ensure_bias, layer_name
 from edgec.compress.placement import is_depthwise, place
 from edgec.compress.splits import Split
 from edgec.compress.weight_bytes import can_be_narrow, layer_bytes
-from edgec.data import SYNTHETIC, Samples, synthetic
+from edgec.data import samples_of
 from edgec.graph.edit import shape_of
-
-Progress = Callable[[str, float], None]
+from edgec.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,15 @@ def sensitivity(model: ir.Model, data: Any, *, ranges: RangeOptions = RangeOptio
     Raises:
         DataError: as quantize.
     """
-    shapes = {v.name: shape_of(v) for v in model.graph.inputs}
-    samples = synthetic(shapes) if isinstance(data, str) and data == SYNTHETIC else data if isinstance(data, Samples) else Samples(data, shapes)
+    return measure(to_measure(model, data, progress)[0], ranges, LayerOptions(), progress)
+
+
+def to_measure(model: ir.Model, data: Any, progress: Progress | None = None) -> tuple[Candidate, Split]:
+    """A candidate that `measure` takes, made of a copy of the model, and the parts of data; as `sensitivity`."""
+    split = Split(samples_of(data, {v.name: shape_of(v) for v in model.graph.inputs}))
     model = model.clone()
     ensure_bias(model, place(model.graph).layers)
-    candidate = Candidate(model, Split(samples), low_bits.PROBES, progress)
-    return measure(candidate, ranges, LayerOptions(), progress)
+    return Candidate(model, split, low_bits.PROBES, progress), split
 
 
 def measure(candidate: Candidate, ranges: RangeOptions, options: LayerOptions, progress: Progress | None = None) -> list[LayerSensitivity]:

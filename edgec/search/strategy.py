@@ -11,10 +11,9 @@ from concurrent.futures import Executor, Future
 from dataclasses import replace
 from typing import Any
 
+from edgec.progress import Progress
 from edgec.search.candidate import Candidate, Job, Narrowed, Point, narrow, quantize
 from edgec.search.front import Front
-
-Progress = Callable[[str, float], None]
 
 WIDTHS = (0.85, 0.7, 0.55)
 """Fractions of the MACs that the first round tries, scaled to a budget of MACs or instructions where there is one."""
