@@ -54,9 +54,9 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     ("dsp", "conv"): {
         "dsp.h": [*SMMLAR, *NIBBLES],
         "nibbles.h": [("nibbles", r"(?<=<< )28", "27"), ("nibbles", r"(?<=byte >> )4", "3")],
-        "conv/gemm_dsp.h": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3"), ("rounding", r"EDGEC_SUM_FRACTION", "{0} - 1"), ("sum", r"sum->residual_multiplier", "{0} + 1")],
+        "conv/gemm_dsp.h": [("nibbles", r"\b0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=>> )4", "3"), ("rounding", r"EDGEC_SUM_FRACTION", "{0} - 1"), ("sum", r"r->multiplier", "{0} + 1")],
         "conv/gemm_nibbles_dsp.h": [("nibbles", r"(?<=edgec_smlad\(\*x, )0x00010001u", "0x00010000u")],
-        "conv/conv_dsp.c": [("nibbles", r"(?<=highs \+= )paired / 2", "paired"), ("padding", r"\bix >= 0\b", "ix > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1"), ("rounding", r"sum->residual_offset", "{0} + 1"), ("sum", r"o->input\[1\]", "o->input[0]")],
+        "conv/conv_dsp.c": [("nibbles", r"(?<=highs \+= )paired / 2", "paired"), ("padding", r"\bix >= 0\b", "ix > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1"), ("rounding", r"p->residual_offset", "{0} + 1"), ("sum", r"o->input\[1\]", "o->input[0]")],
         "conv/depthwise_any_dsp.h": [("padding", r"\bix < p->in_w\b", "ix < p->in_w - 1"), ("padding", r"\biy >= 0\b", "iy > 0"), ("nibbles", r"from\[c\]", "(uint16_t){0}")],
         "conv/depthwise_dsp.h": [("padding", r"\bix == -1\b", "ix == 0"), ("padding", r"p->in_h - next - top", "{0} - 1"), ("nibbles", r"0x0f0f0f0fu", "0x0f0f0f0eu"), ("nibbles", r"(?<=\+ )0x78787878u", "0x70787878u"), ("nibbles", r"(?<=kept\) << )shift", "{0} + 1"), ("nibbles", r"(?<=\[channel\] << )shift", "{0} + 1"), ("nibbles", r"\(\(const int16_t \*\)o->constant\[1\]\)\[channel\]", "(uint16_t){0}")],
     },

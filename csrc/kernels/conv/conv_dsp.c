@@ -123,6 +123,26 @@ static inline const int8_t *next_window(const edgec_conv2d_params *p, walk *next
   return copy;
 }
 
+/* What a residual is to a layer. */
+typedef struct layer_sum {
+  gemm_residual r;
+  int32_t offset;
+} layer_sum;
+
+static layer_sum sum_of(const edgec_conv2d_add_params *p, const edgec_operands *o) {
+  const layer_sum s = {{edgec_dsp_gemm_sum, edgec_dsp_gemm_sum_one, p->residual_multiplier, (uintptr_t)o->input[1] - (uintptr_t)o->output[0]},
+                       p->residual_offset};
+  return s;
+}
+
+static void add_sum(gemm *g, const layer_sum *sum) {
+  if (sum != NULL) {
+    g->residual = &sum->r;
+    g->zero_point = sum->offset;
+    g->shift |= GEMM_SUM;
+  }
+}
+
 /* column_words: heads and groups. */
 static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32_t column_words) {
   gemm g;
@@ -137,31 +157,18 @@ static gemm gemm_of(const edgec_conv2d_params *p, const edgec_operands *o, int32
   g.entry = 0;
   g.y = o->output[0];
   g.y_end = g.y;
+  g.residual = NULL;
   return g;
 }
 
-/* g with the residual of `sum`, of the output that y is part of. */
-static gemm_sum sum_of(const gemm *g, const edgec_conv2d_add_params *sum, const edgec_operands *o) {
-  gemm_sum s;
-  s.g = *g;
-  s.g.zero_point = sum->residual_offset;
-  s.residual_multiplier = sum->residual_multiplier;
-  s.residual = (uintptr_t)o->input[1] - (uintptr_t)o->output[0];
-  return s;
-}
-
-/* All channels of `count` positions whose columns are ready; nibbles: of weights of 4 bits; sum: null where no residual is added. */
-EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, int nibbles, const edgec_operands *operands,
-                               const gemm *block, int8_t *y, int32_t count) {
+/* All channels of `count` positions whose columns are ready; nibbles: of weights of 4 bits. */
+EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, int nibbles, const gemm *block, int8_t *y, int32_t count) {
   gemm g = *block;
   const int32_t paired = count == GEMM_POSITIONS ? p->out_c & ~1 : 0;
   g.y = y;
   g.y_end = y + paired;
   if (paired != 0) {
-    if (sum != NULL) {
-      const gemm_sum s = sum_of(&g, sum, operands);
-      edgec_dsp_gemm_sum(&s);
-    } else if (nibbles) {
+    if (nibbles) {
       edgec_dsp_gemm_nibbles(&g);
     } else {
       edgec_dsp_gemm(&g);
@@ -177,10 +184,7 @@ EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, const edgec_conv2d_
     for (int32_t i = 0; i < count; i++) {
       g.y = y + i * p->out_c + paired;
       g.y_end = y + (i + 1) * p->out_c;
-      if (sum != NULL) {
-        const gemm_sum s = sum_of(&g, sum, operands);
-        edgec_dsp_gemm_sum_one(&s);
-      } else if (nibbles) {
+      if (nibbles) {
         edgec_dsp_gemm_nibbles_one(&g);
       } else {
         edgec_dsp_gemm_one(&g);
@@ -192,7 +196,8 @@ EDGEC_COPIED void finish_block(const edgec_conv2d_params *p, const edgec_conv2d_
   edgec_clamp_bytes(y, count * p->out_c, p->clamp_min, p->clamp_max);
 }
 
-EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, const edgec_operands *operands, int nibbles) {
+/* sum: null where no residual is added. */
+EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const layer_sum *sum, const edgec_operands *operands, int nibbles) {
   const runs r = runs_of(p);
   const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
   const int8_t *const input = operands->input[0];
@@ -209,6 +214,7 @@ EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_conv2d_a
   if (nibbles) {
     g.highs = operands->constant[1];
   }
+  add_sum(&g, sum);
   memset(spare, 0, (size_t)(8 * r.left_words));
   for (int32_t done = 0; done < positions;) {
     int32_t count = backwards ? (positions - done) % GEMM_POSITIONS : positions - done;
@@ -235,14 +241,17 @@ EDGEC_COPIED void run_windows(const edgec_conv2d_params *p, const edgec_conv2d_a
     if (nibbles) {
       correct_columns(operands->scratch, r.groups);
     }
-    finish_block(p, sum, nibbles, operands, &g, operands->output[0] + at * p->out_c, count);
+    finish_block(p, nibbles, &g, operands->output[0] + at * p->out_c, count);
     done += count;
   }
 }
 
-void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) {
-  run_windows(params, NULL, operands, 0);
+/* One copy, whatever a program has. */
+EDGEC_APART void run_byte_windows(const edgec_conv2d_params *p, const layer_sum *sum, const edgec_operands *operands) {
+  run_windows(p, sum, operands, 0);
 }
+
+void edgec_s8_conv2d_2x4c4__dsp(const void *params, const edgec_operands *operands) { run_byte_windows(params, NULL, operands); }
 
 void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *operands) {
   run_windows(params, NULL, operands, 1);
@@ -250,7 +259,7 @@ void edgec_s8w4_conv2d_2x4n4__dsp(const void *params, const edgec_operands *oper
 
 /* 3x3, stride 1, in_c a multiple of 4: four positions of a row share a patch of 3 x 6 pixels, half the scratch and unpacking of
  * columns. The width of the output is a multiple of 4 and its channels are even. */
-EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_conv2d_add_params *sum, const edgec_operands *operands, int nibbles) {
+EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const layer_sum *sum, const edgec_operands *operands, int nibbles) {
   const int32_t words = p->in_c / 4;
   const int32_t heads = nibbles ? (int32_t)NIBBLE_HEADS : (int32_t)GEMM_POSITIONS;
   gemm g = gemm_of(p, operands, heads + PATCH_GROUP_WORDS * words);
@@ -260,6 +269,7 @@ EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_conv2d_a
   if (nibbles) {
     g.highs = operands->constant[1];
   }
+  add_sum(&g, sum);
   memset(outside, p->in_zero_point, (size_t)p->in_c);
   int8_t *y = operands->output[0];
   for (int32_t row = -p->pad_top; row < p->out_h - p->pad_top; row++) {
@@ -293,12 +303,7 @@ EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_conv2d_a
         for (int32_t i = 0; i < GEMM_POSITIONS; i++) {
           corrections[i] = edgec_wrapping_add(edgec_wrapping_add(sums[i], sums[i + 1]), sums[i + 2]);
         }
-        if (sum != NULL) {
-          const gemm_sum s = sum_of(&g, sum, operands);
-          edgec_dsp_gemm_sum_3x3(&s);
-        } else {
-          edgec_dsp_gemm_3x3(&g);
-        }
+        edgec_dsp_gemm_3x3(&g);
       }
       edgec_clamp_bytes(y, GEMM_POSITIONS * p->out_c, p->clamp_min, p->clamp_max);
       y += GEMM_POSITIONS * p->out_c;
@@ -306,20 +311,24 @@ EDGEC_COPIED void run_patches(const edgec_conv2d_params *p, const edgec_conv2d_a
   }
 }
 
-void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
-  run_patches(params, NULL, operands, 0);
+EDGEC_APART void run_byte_patches(const edgec_conv2d_params *p, const layer_sum *sum, const edgec_operands *operands) {
+  run_patches(p, sum, operands, 0);
 }
+
+void edgec_s8_conv2d_2x4c4w3__dsp(const void *params, const edgec_operands *operands) { run_byte_patches(params, NULL, operands); }
 
 void edgec_s8w4_conv2d_2x4n4w3__dsp(const void *params, const edgec_operands *operands) {
   run_patches(params, NULL, operands, 1);
 }
 
 void edgec_s8_conv2d_add_2x4c4__dsp(const void *params, const edgec_operands *operands) {
-  run_windows(edgec_conv2d_of(params), params, operands, 0);
+  const layer_sum s = sum_of(params, operands);
+  run_byte_windows(edgec_conv2d_of(params), &s, operands);
 }
 
 void edgec_s8_conv2d_add_2x4c4w3__dsp(const void *params, const edgec_operands *operands) {
-  run_patches(edgec_conv2d_of(params), params, operands, 0);
+  const layer_sum s = sum_of(params, operands);
+  run_byte_patches(edgec_conv2d_of(params), &s, operands);
 }
 
 /* What is asked of every convolution beside its stream; canonical: the check of the same with constants in canonical order. */

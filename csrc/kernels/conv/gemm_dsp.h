@@ -17,6 +17,18 @@ enum {
   PATCH_GROUP_WORDS = 3 * 2 * PATCH_PIXELS /* of four channels: for each kernel row `even` of six pixels, `odd` of six pixels */
 };
 
+typedef void (*gemm_finish)(void);
+
+/* What is added before the rounding. With one zero_point is residual_offset and shift has GEMM_SUM in it, for which the assembly goes where it
+ * goes for a layer shift, and on to the finish; that is here so that only programs that have a residual link it. */
+typedef struct gemm_residual {
+  gemm_finish eight, one; /* of the assembly: for two channels at four positions, at one */
+  int32_t multiplier;
+  uintptr_t from_output; /* bytes from an output to what is added to it */
+} gemm_residual;
+
+enum { GEMM_SUM = INT32_MIN };
+
 /* Two output channels by four positions, for all channel pairs from `y` to `y_end`; one member a word, in the order of the
  * assembly's stack frame. columns: four corrections (EDGEC_EVEN_CORRECTION), then groups up to columns_end.
  * weights: for each pair its biases, its multipliers, then two words a group (for patches nine times two); of 4 bits as dsp.h says. */
@@ -30,14 +42,8 @@ typedef struct gemm {
   uintptr_t entry;       /* of the assembly */
   const int8_t *y_end;   /* y + channels of all pairs */
   const uint32_t *weights;
+  const gemm_residual *residual; /* or null */
 } gemm;
-
-/* The same with a residual added before the rounding: zero_point is residual_offset. */
-typedef struct gemm_sum {
-  gemm g;
-  int32_t residual_multiplier;
-  uintptr_t residual; /* bytes from an output to what is added to it */
-} gemm_sum;
 
 /* Two windows as rows of bytes, to be unpacked side by side: whole words row by row, then what is left over of all rows.
  * One member a word. */
@@ -58,9 +64,9 @@ void edgec_dsp_gemm(const gemm *g);
 void edgec_dsp_gemm_one(const gemm *g);
 /* columns: groups of PATCH_GROUP_WORDS. */
 void edgec_dsp_gemm_3x3(const gemm *g);
-void edgec_dsp_gemm_sum(const gemm_sum *g);
-void edgec_dsp_gemm_sum_one(const gemm_sum *g);
-void edgec_dsp_gemm_sum_3x3(const gemm_sum *g);
+/* Not to be called. */
+void edgec_dsp_gemm_sum(void);
+void edgec_dsp_gemm_sum_one(void);
 /* Two windows to groups of GEMM_GROUP_WORDS at `to`, and their corrections GEMM_POSITIONS words before it. */
 void edgec_dsp_unpack(uint32_t *to, const two_windows *w);
 /* The same for windows of three rows of nine bytes: 3x3 over three channels. */
@@ -68,13 +74,13 @@ void edgec_dsp_unpack_3x9(uint32_t *to, const two_windows *w);
 /* 4 * words bytes of each of six pixels of a row to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums);
 
-/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40; with a residual
- * residual_multiplier 44, residual 48. `last` is the register that takes its last word. */
-#define GEMM_ENTER(frame, last)  \
+/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40, residual 44, and 48
+ * where its finish comes back to. */
+#define GEMM_ENTER               \
   "push {r4-r11, lr}\n"          \
-  "sub sp, sp, #" frame "\n"     \
-  "ldmia.w r0, {r1-" last "}\n"  \
-  "stmia.w sp, {r1-" last "}\n"  \
+  "sub sp, sp, #52\n"            \
+  "ldmia.w r0, {r1-r12}\n"       \
+  "stmia.w sp, {r1-r12}\n"       \
   "mov r0, r11\n"
 
 /* Accumulators of channel A in r6-r9, of channel B in r10-r12 and lr; weights r0, columns r1. */
@@ -140,16 +146,14 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "ssat r12, #8, r12\n"          \
   "ssat lr, #8, lr\n"
 
-/* The same with a residual: y r2, pitch r3, residual_offset r1; r0, the weights, goes to the stack meanwhile. The residual of each output is read before
- * any of the eight is written. */
+/* The same with a residual: y r2, pitch r3, its multiplier r4, residual_offset r1. The residual of each output is read before any of the eight is
+ * written. */
 #define GEMM_ADD(acc, at)        \
   "ldrsb r5, [r2" at "]\n"       \
   "mla r5, r5, r4, r1\n"         \
   "smmlar " acc ", " acc ", r0, r5\n" \
   "ssat " acc ", #8, " acc ", asr #12\n"
 #define GEMM_REQUANTIZE_SUM      \
-  "str r0, [sp, #40]\n"          \
-  "ldrd r4, r5, [sp, #44]\n"     \
   "ldr r0, [sp]\n"               \
   "add r2, r2, r5\n"             \
   GEMM_ADD("r6", "") GEMM_ADD("r7", ", r3") GEMM_ADD("r8", ", r3, lsl #1") \
@@ -159,11 +163,10 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "adds r2, r2, #1\n"            \
   GEMM_ADD("lr", ", r3, lsl #1") GEMM_ADD("r12", ", r3") GEMM_ADD("r11", "") \
   "subs r2, r2, r3\n"            \
-  GEMM_ADD("r10", "")            \
-  "ldr r0, [sp, #40]\n"
+  GEMM_ADD("r10", "")
 
 /* Store eight bytes; back to label 1 while there are channels. */
-#define GEMM_STORE(frame)        \
+#define GEMM_STORE               \
   "bfi r6, r10, #8, #8\n"        \
   "bfi r7, r11, #8, #8\n"        \
   "bfi r8, r12, #8, #8\n"        \
@@ -179,26 +182,38 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "strh r9, [r2, r3, lsl #1]\n"  \
   "cmp r4, r1\n"                 \
   "bne.w 1b\n"                   \
-  "add sp, sp, #" frame "\n"     \
+  "add sp, sp, #52\n"            \
   "pop {r4-r11, pc}\n"
 
-/* Requantize, saturate and store eight outputs; `multipliers` brings theirs to r2 and r3. */
-#define GEMM_MULTIPLIERS "ldrd r2, r3, [sp]\n"
-#define GEMM_FINISH(multipliers) \
+/* Requantize, saturate and store eight outputs; `multipliers` brings theirs to r2 and r3; `sum` and `is_sum` as below, or nothing. */
+#define GEMM_FINISH(multipliers, sum, is_sum) \
   "ldrd r1, r4, [sp, #16]\n"     \
   multipliers                    \
   "cmp r4, #0\n"                 \
   "bne.w 4f\n"                   \
-  "3:\n" GEMM_REQUANTIZE GEMM_STORE("44") \
-  "4:\n"                         \
+  "3:\n" GEMM_REQUANTIZE         \
+  "9:\n" GEMM_STORE sum          \
+  "4:\n" is_sum                  \
+  "5:\n"                         \
   EDGEC_DSP_DOUBLE_EIGHT         \
   "subs r4, r4, #1\n"            \
-  "bne 4b\n"                     \
+  "bne 5b\n"                     \
   "b 3b\n"
 
-/* The same with a residual. 12 fractional bits mostly take a layer shift, and no sum is saturated by it. */
+/* To the finish with a residual, which has the weights and the way back on the stack. */
+#define GEMM_TO_SUM              \
+  "8:\n"                         \
+  "adr.w r2, 9b\n"               \
+  "adds r2, r2, #1\n"            \
+  "str r0, [sp, #40]\n"          \
+  "str r2, [sp, #48]\n"          \
+  "ldr r5, [sp, #44]\n"          \
+  "ldr pc, [r5]\n"
+#define GEMM_IS_SUM "bmi 8b\n"
+#define GEMM_FINISH_BYTES GEMM_FINISH("ldrd r2, r3, [sp]\n", GEMM_TO_SUM, GEMM_IS_SUM)
+
+/* 12 fractional bits mostly take a layer shift, and no sum is saturated by it. */
 #define GEMM_FINISH_SUM          \
-  "ldrd r1, r4, [sp, #16]\n"     \
   "ldrd r2, r3, [sp, #8]\n"      \
   "lsls r6, r6, r4\n"            \
   "lsls r7, r7, r4\n"            \
@@ -207,13 +222,15 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "lsl r10, r10, r4\n"           \
   "lsl r11, r11, r4\n"           \
   "lsl r12, r12, r4\n"           \
-  "lsl lr, lr, r4\n" GEMM_REQUANTIZE_SUM GEMM_STORE("52")
+  "lsl lr, lr, r4\n"             \
+  "ldrd r4, r5, [r5, #8]\n" GEMM_REQUANTIZE_SUM \
+  "ldr r0, [sp, #40]\n"          \
+  "ldr pc, [sp, #48]\n"
 
-/* The functions for one form: `enter` and `finish` as GEMM_ENTER and GEMM_FINISH, `start` before and the beginning of `finish` behind the sums
- * of a pair of channels, r7 becomes minus the number of groups by `negate`, `step_bytes` is the size of a GEMM_STEP.
+/* The functions for one form: `finish` as GEMM_FINISH, `start` before and the beginning of `finish` behind the sums of a pair of channels, r7 becomes minus the number of groups by `negate`, `step_bytes` is the size of a GEMM_STEP.
  * Four groups a round; the first round starts at the group that makes the last one end a round. */
-#define GEMM_FUNCTION(name, enter, negate, step_bytes, start, load, loaded, finish) \
-  __asm__(EDGEC_DSP_BEGIN(name) enter                                              \
+#define GEMM_FUNCTION(name, negate, step_bytes, start, load, loaded, finish) \
+  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
           "subs r7, r8, r7\n"                                                      \
           "lsrs r7, r7, #5\n" negate                                               \
           "and r7, r7, #3\n"                                                       \
@@ -230,8 +247,8 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "cmp r1, r2\n"                                                           \
           "bne.w 2b\n" finish EDGEC_DSP_END(name))
 
-#define GEMM_FUNCTION_3X3(name, enter, start, load, loaded, finish)             \
-  __asm__(EDGEC_DSP_BEGIN(name) enter                                              \
+#define GEMM_FUNCTION_3X3(name, start, load, loaded, finish)                    \
+  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
           "1:\n" start                                                             \
           "2:\n" PATCH_STEP(load, loaded, 0, 8, 24, 32) PATCH_STEP(load, loaded, 4, 12, 28, 36)                  \
           PATCH_STEP(load, loaded, 8, 16, 32, 40) PATCH_STEP(load, loaded, 48, 56, 72, 80)                       \
@@ -244,16 +261,11 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "bne.w 2b\n" finish EDGEC_DSP_END(name))
 
 /* Accumulators r6 and r7, multipliers r8 and r10, y r9, y_end r11, columns_end r12, zero_point lr;
- * frame: columns 0, shift 4; with a residual residual_multiplier 8, residual 12, which are behind the gemm. */
+ * frame: columns 0, shift 4, residual 8. */
 #define GEMM_ONE_ENTER           \
   "ldr r3, [r0, #24]\n"          \
-  "ldr r0, [r0, #40]\n"          \
-  "push {r3, r4}\n"
-#define GEMM_ONE_ENTER_SUM       \
-  "ldr r3, [r0, #24]\n"          \
-  "ldrd r5, r6, [r0, #44]\n"     \
-  "ldr r0, [r0, #40]\n"          \
-  "push {r3-r6}\n"
+  "ldrd r0, r5, [r0, #40]\n"     \
+  "push {r3-r5}\n"
 
 /* Shift r4. */
 #define GEMM_ONE_REQUANTIZE      \
@@ -264,19 +276,29 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "ssat r6, #8, r6\n"            \
   "ssat r7, #8, r7\n"
 
-#define GEMM_ONE_SHIFTING        \
-  "4:\n"                         \
+#define GEMM_ONE_SHIFTING(sum, is_sum) sum \
+  "4:\n" is_sum                  \
+  "5:\n"                         \
   "qadd r6, r6, r6\n"            \
   "qadd r7, r7, r7\n"            \
   "subs r4, r4, #1\n"            \
-  "bne 4b\n"                     \
+  "bne 5b\n"                     \
   "b 3b\n"
 
+/* r1 is where the finish comes back to. */
+#define GEMM_ONE_TO_SUM          \
+  "8:\n"                         \
+  "adr.w r1, 9b\n"               \
+  "adds r1, r1, #1\n"            \
+  "ldr r5, [sp, #8]\n"           \
+  "ldr pc, [r5, #4]\n"
+#define GEMM_ONE_IS_SUM "cmp r4, #0\nbmi 8b\n"
+
 /* The second channel may not be there: then its residual is not read. */
-#define GEMM_ONE_REQUANTIZE_SUM  \
+#define GEMM_ONE_FINISH_SUM      \
   "lsls r6, r6, r4\n"            \
   "lsls r7, r7, r4\n"            \
-  "ldrd r2, r3, [sp, #8]\n"      \
+  "ldrd r2, r3, [r5, #8]\n"      \
   "add r3, r3, r9\n"             \
   "ldrsb r4, [r3]\n"             \
   "add r5, r9, #1\n"             \
@@ -288,9 +310,10 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "smmlar r6, r6, r8, r4\n"      \
   "smmlar r7, r7, r10, r5\n"     \
   "ssat r6, #8, r6, asr #12\n"   \
-  "ssat r7, #8, r7, asr #12\n"
+  "ssat r7, #8, r7, asr #12\n"   \
+  "bx r1\n"
 
-#define GEMM_FUNCTION_ONE(name, enter, frame, start, load, loaded, split, requantize, shifting) \
+#define GEMM_FUNCTION_ONE(name, enter, frame, start, load, loaded, split, shifting) \
   __asm__(EDGEC_DSP_BEGIN(name)                                                    \
           "push {r4-r11, lr}\n"                                                    \
           "ldr r9, [r0, #8]\n"                                                     \
@@ -310,7 +333,8 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "smlad r7, r5, r3, r7\n"                                                 \
           "cmp r1, r12\n"                                                          \
           "bne 2b\n" split                                                         \
-          "ldr r4, [sp, #4]\n" requantize                                          \
+          "ldr r4, [sp, #4]\n" GEMM_ONE_REQUANTIZE                                 \
+          "9:\n"                                                                   \
           "strb r6, [r9], #1\n"                                                    \
           "cmp r9, r11\n"                                                          \
           "itt ne\n"                                                               \
@@ -320,19 +344,14 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
           "add sp, sp, #" frame "\n"                                               \
           "pop {r4-r11, pc}\n" shifting EDGEC_DSP_END(name))
 
-#define GEMM_PLAIN_ENTER GEMM_ENTER("44", "r11")
 #define GEMM_NEGATE "negs r7, r7\n" /* 16 + 32 * groups */
 #define GEMM_ONE_START "ldmia.w r0!, {r6, r7, r8, r10}\nldr r2, [r1], #16\nadd r6, r6, r2\nadd r7, r7, r2\n"
 
-GEMM_FUNCTION(edgec_dsp_gemm, GEMM_PLAIN_ENTER, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH(GEMM_MULTIPLIERS));
-GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_PLAIN_ENTER, GEMM_START, GEMM_LOAD, "", GEMM_FINISH(GEMM_MULTIPLIERS));
-GEMM_FUNCTION_ONE(edgec_dsp_gemm_one, GEMM_ONE_ENTER, "8", GEMM_ONE_START, GEMM_LOAD, "", "", GEMM_ONE_REQUANTIZE, GEMM_ONE_SHIFTING);
-
-#define GEMM_SUM_ENTER GEMM_ENTER("52", "r12, lr")
-
-GEMM_FUNCTION(edgec_dsp_gemm_sum, GEMM_SUM_ENTER, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH_SUM);
-GEMM_FUNCTION_3X3(edgec_dsp_gemm_sum_3x3, GEMM_SUM_ENTER, GEMM_START, GEMM_LOAD, "", GEMM_FINISH_SUM);
-GEMM_FUNCTION_ONE(edgec_dsp_gemm_sum_one, GEMM_ONE_ENTER_SUM, "16", GEMM_ONE_START, GEMM_LOAD, "", "", GEMM_ONE_REQUANTIZE_SUM, "");
+GEMM_FUNCTION(edgec_dsp_gemm, GEMM_NEGATE, 84, GEMM_START, GEMM_LOAD, "", GEMM_FINISH_BYTES);
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_3x3, GEMM_START, GEMM_LOAD, "", GEMM_FINISH_BYTES);
+GEMM_FUNCTION_ONE(edgec_dsp_gemm_one, GEMM_ONE_ENTER, "12", GEMM_ONE_START, GEMM_LOAD, "", "", GEMM_ONE_SHIFTING(GEMM_ONE_TO_SUM, GEMM_ONE_IS_SUM));
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_sum) GEMM_FINISH_SUM EDGEC_DSP_END(edgec_dsp_gemm_sum));
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_gemm_sum_one) GEMM_ONE_FINISH_SUM EDGEC_DSP_END(edgec_dsp_gemm_sum_one));
 
 /* A word of each of two pixels: to r0, pixels r1 and r2, corrections r10 and r11, mask and factor lr. */
 #define UNPACK_WORD(odd, next)     \
@@ -461,23 +480,23 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_unpack_3x3)
 
 #else
 
-/* The output at y; sum: null where no residual is added. */
-static int8_t requantized(const gemm *g, const gemm_sum *sum, int32_t acc, uint32_t multiplier, const int8_t *y) {
+/* The output at y. */
+static int8_t requantized(const gemm *g, int32_t acc, uint32_t multiplier, const int8_t *y) {
+  const gemm_residual *const r = g->residual;
   int32_t addend = g->zero_point;
-  if (sum != NULL) {
-    addend = edgec_mac(addend, *(const int8_t *)((uintptr_t)y + sum->residual), sum->residual_multiplier);
+  if (r != NULL) {
+    addend = edgec_mac(addend, *(const int8_t *)((uintptr_t)y + r->from_output), r->multiplier);
   }
-  const int32_t scaled = edgec_smmlar(edgec_scale_up(acc, g->shift), (int32_t)multiplier, addend);
-  return (int8_t)edgec_ssat8(sum != NULL ? scaled >> EDGEC_SUM_FRACTION : scaled);
+  const int32_t scaled = edgec_smmlar(edgec_scale_up(acc, g->shift & ~GEMM_SUM), (int32_t)multiplier, addend);
+  return (int8_t)edgec_ssat8(r != NULL ? scaled >> EDGEC_SUM_FRACTION : scaled);
 }
 
 static int32_t four_taps(int32_t acc, uint32_t word, uint32_t even, uint32_t odd) {
   return edgec_smlad(edgec_sxtb16_high(word), odd, edgec_smlad(word, even, acc));
 }
 
-/* All functions in C: `count` positions, 4 or 1; groups are of patches or of columns; weights have 4 bits (nibbles) or 8; sum: null, or
- * what g is part of. */
-static void run_gemm(const gemm *g, const gemm_sum *sum, int32_t count, int patches, int nibbles) {
+/* All functions in C: `count` positions, 4 or 1; groups are of patches or of columns; weights have 4 bits (nibbles) or 8. */
+static void run_gemm(const gemm *g, int32_t count, int patches, int nibbles) {
   const uint32_t *w = g->weights;
   const uint32_t *highs = nibbles ? g->highs : NULL;
   const int32_t heads = nibbles ? 2 * (int32_t)GEMM_POSITIONS : (int32_t)GEMM_POSITIONS;
@@ -514,26 +533,24 @@ static void run_gemm(const gemm *g, const gemm_sum *sum, int32_t count, int patc
     const int32_t channels = y + 1 == g->y_end ? 1 : 2;
     for (int32_t i = 0; i < count; i++) {
       int8_t *const at = y + i * g->pitch;
-      at[0] = requantized(g, sum, acc[i], multiplier[0], at);
+      at[0] = requantized(g, acc[i], multiplier[0], at);
       if (channels == 2) {
-        at[1] = requantized(g, sum, acc[count + i], multiplier[1], at + 1);
+        at[1] = requantized(g, acc[count + i], multiplier[1], at + 1);
       }
     }
     y += channels;
   }
 }
 
-static void edgec_dsp_gemm(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 0, 0); }
+static void edgec_dsp_gemm(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 0, 0); }
 
-static void edgec_dsp_gemm_one(const gemm *g) { run_gemm(g, NULL, 1, 0, 0); }
+static void edgec_dsp_gemm_one(const gemm *g) { run_gemm(g, 1, 0, 0); }
 
-static void edgec_dsp_gemm_3x3(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 1, 0); }
+static void edgec_dsp_gemm_3x3(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 1, 0); }
 
-static void edgec_dsp_gemm_sum(const gemm_sum *g) { run_gemm(&g->g, g, GEMM_POSITIONS, 0, 0); }
+static void edgec_dsp_gemm_sum(void) {}
 
-static void edgec_dsp_gemm_sum_one(const gemm_sum *g) { run_gemm(&g->g, g, 1, 0, 0); }
-
-static void edgec_dsp_gemm_sum_3x3(const gemm_sum *g) { run_gemm(&g->g, g, GEMM_POSITIONS, 1, 0); }
+static void edgec_dsp_gemm_sum_one(void) {}
 
 static void unpack_word(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t *sums, int32_t odd) {
   const uint32_t words[2] = {edgec_load_word(x0), edgec_load_word(x1)};

@@ -103,7 +103,7 @@ void edgec_dsp_gemm_nibbles_3x3(const gemm *g);
   "sxtah lr, lr, r1, ror #16\n"  \
   "7:\n"
 
-#define NIBBLE_FINISH NIBBLE_SPLIT GEMM_FINISH("")
+#define NIBBLE_FINISH NIBBLE_SPLIT GEMM_FINISH("", "", "")
 #define NIBBLE_NEGATE "rsb r7, r7, #1\n" /* 32 + 32 * groups */
 
 /* One position: highs 8 in the frame; a word of low halves to r5. */
@@ -131,18 +131,18 @@ void edgec_dsp_gemm_nibbles_3x3(const gemm *g);
   "sxtah r7, r7, r5, ror #16\n"  \
   "7:\n"
 
-GEMM_FUNCTION(edgec_dsp_gemm_nibbles, GEMM_PLAIN_ENTER, NIBBLE_NEGATE, 88, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_FINISH);
-GEMM_FUNCTION_3X3(edgec_dsp_gemm_nibbles_3x3, GEMM_PLAIN_ENTER, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_FINISH);
+GEMM_FUNCTION(edgec_dsp_gemm_nibbles, NIBBLE_NEGATE, 88, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_FINISH);
+GEMM_FUNCTION_3X3(edgec_dsp_gemm_nibbles_3x3, NIBBLE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_FINISH);
 GEMM_FUNCTION_ONE(edgec_dsp_gemm_nibbles_one, NIBBLE_ONE_ENTER, "12", NIBBLE_ONE_START, NIBBLE_LOAD, NIBBLE_MASK, NIBBLE_ONE_SPLIT,
-                  GEMM_ONE_REQUANTIZE, GEMM_ONE_SHIFTING);
+                  GEMM_ONE_SHIFTING("", ""));
 
 #else
 
-static void edgec_dsp_gemm_nibbles(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 0, 1); }
+static void edgec_dsp_gemm_nibbles(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 0, 1); }
 
-static void edgec_dsp_gemm_nibbles_one(const gemm *g) { run_gemm(g, NULL, 1, 0, 1); }
+static void edgec_dsp_gemm_nibbles_one(const gemm *g) { run_gemm(g, 1, 0, 1); }
 
-static void edgec_dsp_gemm_nibbles_3x3(const gemm *g) { run_gemm(g, NULL, GEMM_POSITIONS, 1, 1); }
+static void edgec_dsp_gemm_nibbles_3x3(const gemm *g) { run_gemm(g, GEMM_POSITIONS, 1, 1); }
 
 #endif
 
