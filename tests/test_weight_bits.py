@@ -9,6 +9,9 @@ import pytest
 import edgec
 from edgec import graph, importer, lower
 from edgec.compress import Options, low_bits, quantize
+from edgec.compress.layerwise import LayerwiseQuantizer
+from edgec.compress.output_metrics import output_metrics
+from edgec.compress.placement import place
 from edgec.compress.report import sqnr_db
 from edgec.compress.weight_bytes import weight_bytes
 from edgec.compress.weights import grid_of
@@ -175,6 +178,31 @@ def test_groups_are_solved_apart():
     whole = solved(x, rows, wanted)
     for g in range(3):
         np.testing.assert_array_equal(whole[2 * g : 2 * g + 2], solved(x[g : g + 1], rows[2 * g : 2 * g + 2], wanted[:, 2 * g : 2 * g + 2]))
+
+
+def test_rows_make_up_for_each_other():
+    """Where the outputs read the difference of two channels alone, their errors may be alike; where nothing ties them, nothing changes for the worse."""
+    rng = np.random.default_rng(4)
+    x, rows = rng.normal(0, 1, (4000, 6)) @ rng.normal(0, 1, (6, 6)), rng.normal(0, 1, (8, 6))
+    read = np.kron(np.eye(4), [[1.0, -1.0]])  # [4 differences, 8 channels]
+    solve = lambda metric: low_bits.fit_layer(rows, x.astype(np.float32)[None], x @ rows.T, np.zeros(8), 4, metric)  # noqa: E731
+    error = lambda found, seen: float(np.square(seen @ (rows - found[0] * found[1][:, None]) @ x.T).sum())  # noqa: E731
+    alone, together = solve(None), solve(read.T @ read)
+    assert error(together, read) < 0.6 * error(alone, read)
+    assert error(solve(np.eye(8)), np.eye(8)) <= error(alone, np.eye(8)) * 1.001
+
+
+def test_the_metric_is_that_of_the_layers_behind():
+    """Behind a dense layer without activation: the outputs' error is |W δ|², so the metric is WᵀW."""
+    net, rng = Net(("x", (1, 16))), np.random.default_rng(5)
+    behind = rng.normal(0, 1, (5, 12)).astype(np.float32)
+    first = net.add("Gemm", "x", net.random(12, 16), net.random(12), transB=1)
+    model = static(net.model(net.add("Gemm", first, net.constant(behind), net.random(5), transB=1)))
+    layers = list(model.graph)
+    quantizer = LayerwiseQuantizer(model, place(model.graph), {"x": rng.normal(0, 1, (300, 1, 16)).astype(np.float32)})
+    found = output_metrics(quantizer, tuple(model.graph.outputs), layers[:1], np.arange(300))
+    want = behind.T @ behind
+    np.testing.assert_allclose(*found.values(), want * (12 / np.trace(want)), atol=0.15)
 
 
 STORED_IN_8 = ("conv2d_s16", "conv2d_add")

@@ -12,6 +12,7 @@ from edgec.compress.calibrate import channel_reach
 from edgec.compress.candidate import Candidate, Judgement, RangeOptions, Ranges
 from edgec.compress.equalize import equalize
 from edgec.compress.layerwise import LayerOptions, Walk
+from edgec.compress.output_metrics import output_metrics
 from edgec.compress.output_ranges import OutputRanges
 from edgec.compress.placement import is_depthwise, residual_sums
 from edgec.compress.report import Rung
@@ -144,6 +145,8 @@ class Ladder:
                 yield "equalization before depthwise layers", self._equalized(dense, depthwise)
         elif dense or depthwise:
             yield "equalization", self._equalized(dense, depthwise)
+        if o.rounding == "second_order" and self.low:
+            yield "rows rounded together", self._together
         if o.rounding == "second_order" and not self.low:
             yield "second-order rounding", lambda best: replace(best, layers=replace(best.layers, rounding="second_order"))
         if 0 < dense < 1:
@@ -170,6 +173,12 @@ class Ladder:
             return replace(best, candidate=Candidate(model, self.split, self.probes, self.progress))
 
         return attempt
+
+    def _together(self, best: Choice) -> Choice | None:
+        c = best.candidate
+        narrow = [n for n in c.placement.layers if best.layers.bits_of(n) < 8]
+        metrics = output_metrics(c.quantizer, c.judged, narrow, np.flatnonzero(c.found.fit))
+        return replace(best, layers=replace(best.layers, metrics=metrics)) if metrics else None
 
     def _summed(self, best: Choice) -> Choice | None:
         candidate = best.candidate

@@ -39,13 +39,15 @@ from edgec.progress import Progress
 class LayerOptions:
     """rounding: "nearest" or "second_order"; search: MSE-optimal weight scales; bits: of the weights of the layers named, 8 of the others.
 
-    With second-order rounding and any layer of 4 bits, all layers are solved anew for the inputs they get: `low_bits`.
+    With second-order rounding and any layer of 4 bits, all layers are solved anew for the inputs they get: `low_bits`. metrics: of the
+    layers named, whose rows are then rounded together (`output_metrics`).
     """
 
     rounding: str = "second_order"
     search: bool = True
     bias_correction: bool = True
     bits: Mapping[str, int] = field(default_factory=dict)
+    metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def bits_of(self, node: ir.Node) -> int:
         return self.bits.get(layer_name(node), 8)
@@ -194,7 +196,7 @@ class LayerwiseQuantizer:
         x, y, bits = parameters[node.inputs[0]], self._output_parameters(node, parameters), options.bits_of(node)
         if options.refit and not is_op(node, "ConvTranspose"):
             wanted = self._with_missing_sum(node, wanted, exact, rounded)
-            layer = _solve_weights(node, weights, bias, rounded[node.inputs[0]][fit], wanted[fit], x, y, bits)
+            layer = _solve_weights(node, weights, bias, rounded[node.inputs[0]][fit], wanted[fit], x, y, bits, options.metrics.get(layer_name(node)))
         else:
             layer = _round_weights(node, weights, bias, rounded[node.inputs[0]][fit], x, y, options, bits)
         (approximation,) = self.run(node, rounded, (layer.real(), _real_bias(layer, x)))
@@ -276,13 +278,14 @@ def _round_weights(
 
 
 def _solve_weights(
-    node: ir.Node, weights: np.ndarray, bias: np.ndarray, rounded: np.ndarray, wanted: np.ndarray, x: Quantization, y: Quantization | None, bits: int
+    node: ir.Node, weights: np.ndarray, bias: np.ndarray, rounded: np.ndarray, wanted: np.ndarray, x: Quantization, y: Quantization | None, bits: int,
+    metric: np.ndarray | None,
 ) -> LayerWeights:
     """rounded, wanted: [samples, batch, channels, …], the layer's input in the quantized network and the output it should give."""
     rows = as_rows(weights, node)
     limit = low_bits.patch_limit(group_count(node) * rows.shape[1])
     patches = so.patches(rounded, node, weights.shape[2:], group_count(node), limit)
-    q, scale = low_bits.fit_layer(rows, patches, so.outputs_of_patches(wanted, limit), smallest_scales(bias, x, y), bits)
+    q, scale = low_bits.fit_layer(rows, patches, so.outputs_of_patches(wanted, limit), smallest_scales(bias, x, y), bits, metric)
     return LayerWeights(from_rows(q, weights.shape, node).astype(np.int8), scale, round_bias(bias, x, scale), 0, bits)
 
 

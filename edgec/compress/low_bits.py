@@ -30,8 +30,13 @@ REFIT_DAMPING = 0.05
 """Of the mean variance of the inputs, towards the float weights. 0.01 to 0.1 are alike on unseen samples; less overfits."""
 
 ROUNDING_DAMPING = 0.01
+METRIC_DAMPING = 0.01
 STARTS = (1.0, 0.9, 1.1, 0.8)
+AGAIN = (1.0, 0.95, 1.05)
+"""Factors on the scale of a row that is rounded once more."""
+
 TURNS = 3
+ROUNDS = 3
 
 
 def patch_limit(entries: int) -> int:
@@ -40,7 +45,7 @@ def patch_limit(entries: int) -> int:
 
 
 def fit_layer(
-    rows: np.ndarray, patches: np.ndarray, wanted: np.ndarray, floor: np.ndarray, bits: int
+    rows: np.ndarray, patches: np.ndarray, wanted: np.ndarray, floor: np.ndarray, bits: int, metric: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integers and scales of a layer.
 
@@ -49,6 +54,7 @@ def fit_layer(
         patches: float32 [groups, patches, entries], the quantized network's input.
         wanted: [patches, channels], what the layer should give there; any constant added to a channel changes nothing.
         floor: float64 [channels], the least scales; bits: 4 or 8.
+        metric: float64 [channels, channels], how errors of channels meet at the outputs; None leaves each to itself.
 
     Returns: float64 integers [channels, entries], float32 scales [channels].
     """
@@ -64,12 +70,13 @@ def fit_layer(
         count = max(x.shape[1], 1)
         covariance = rows_product(x, x)[0].astype(np.float64) / count
         crossed = rows_product(x, y.astype(np.float32)[None])[0].astype(np.float64) / count
-        q[mine], scale[mine] = _fit_group(rows[mine], covariance, crossed, floor[mine], grid, fractions)
+        q[mine], scale[mine] = _fit_group(rows[mine], covariance, crossed, floor[mine], grid, fractions, None if metric is None else metric[mine, mine])
     return q, scale.astype(np.float32)
 
 
 def _fit_group(
-    rows: np.ndarray, covariance: np.ndarray, crossed: np.ndarray, floor: np.ndarray, grid: tuple[int, int], fractions: np.ndarray
+    rows: np.ndarray, covariance: np.ndarray, crossed: np.ndarray, floor: np.ndarray, grid: tuple[int, int], fractions: np.ndarray,
+    metric: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integers float64 [rows, entries] and scales float64 [rows]; crossed [entries, rows] is the covariance of input and wanted output."""
     entries = rows.shape[1]
@@ -89,7 +96,35 @@ def _fit_group(
     scales = np.maximum(np.multiply.outer(STARTS, first), floor)
     q, scale, error = _in_turns(np.tile(target, (len(STARTS), 1)), scales.reshape(-1), hessian, np.tile(floor, len(STARTS)), grid)
     best = error.reshape(len(STARTS), -1).argmin(axis=0) * len(rows) + np.arange(len(rows))
-    return q[best], scale[best]
+    if metric is None or len(rows) == 1:
+        return q[best], scale[best]
+    return _together(target, q[best], scale[best], hessian, floor, grid, metric)
+
+
+def _together(
+    target: np.ndarray, q: np.ndarray, scale: np.ndarray, hessian: np.ndarray, floor: np.ndarray, grid: tuple[int, int], metric: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Integers and scales of less trace(G Δ H Δᵀ), Δ = target − s·q: for one row this is its own error, but to a target moved by those
+    of the others. Rows that count most go first; dead ones stay dead."""
+    metric = metric + METRIC_DAMPING * np.diag(metric).mean() * np.eye(len(metric))
+    delta = target - scale[:, None] * q
+    rows = [r for r in np.argsort(-np.diag(metric), kind="stable") if q[r].any()]
+    for r in rows * ROUNDS:
+        moved = target[r] + _hotloops.product(metric[r : r + 1], delta)[0] / metric[r, r] - delta[r]
+        starts = np.maximum(np.multiply(AGAIN, scale[r]), floor[r])
+        tried = _in_turns(np.tile(moved, (len(starts), 1)), starts, hessian, np.full(len(starts), floor[r]), grid)
+        present = q[r : r + 1].copy(), scale[r : r + 1]
+        gradient = _hotloops.product(moved - present[1] * present[0], hessian)
+        _hotloops.descend(present[0], gradient, hessian, present[1].copy(), *grid, SWEEPS)
+        remaining = moved - present[1] * present[0]
+        error = float((gradient * remaining).sum())
+        best = int(tried[2].argmin())
+        if tried[2][best] < error:
+            q[r], scale[r] = tried[0][best], tried[1][best]
+        else:
+            q[r] = present[0][0]
+        delta[r] = target[r] - scale[r] * q[r]
+    return q, scale
 
 
 def _in_turns(

@@ -148,11 +148,15 @@ class OutputRanges:
         for group in dict.fromkeys(roots[v] for v in gradients.wanted):
             ends = [f(self.exact[v]) for v in group.members for f in (np.min, np.max)]
             models[group] = FirstOrder(float(min(ends)), float(max(ends)), SKETCHES * len(self.fit))
-        signals = [max(float(np.square(self.exact[v], dtype=np.float64).sum()), 1e-30) for v in self.judged]
-        for part, found in gradients(self.exact, signals):
+        for part, found in gradients(self.exact, self.signals()):
             for value, (x, gradient) in found.items():
                 models[roots[value]].add(part, x, gradient)
         return models
+
+    def signals(self) -> list[float]:
+        """The squared sum of each judged value over the samples."""
+        self._prepare()
+        return [max(float(np.square(self.exact[v], dtype=np.float64).sum()), 1e-30) for v in self.judged]
 
     def activations_alone(self, ranges: Mapping[ir.Value, Quantization]) -> dict[str, float]:
         """Noise to signal at the outputs with one group of activations quantized and nothing else, by the name of its first value."""
