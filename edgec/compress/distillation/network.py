@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgec.compress.distillation.operators import OPERATORS, Function, Unsupported, works_joint
+from edgec.compress.distillation.white import Rows, White, rows_of
 from edgec.errors import ModelError
 from edgec.graph.edit import constant, integer, shape_of, sole_consumer
 from edgec.importer import describe
@@ -28,7 +29,8 @@ OVERWRITTEN = ("Conv", "ConvTranspose", "Gemm", "Add", "Sub", "BatchNormalizatio
 @dataclass(frozen=True)
 class Trainable:
     """One layer's parameters. axis: of the weights, counts output channels; outputs: root mean square of what it gives, in the bias's unit;
-    integers: whether the weights are in units of a grid that they are rounded to; stride: factor on the steps of such weights."""
+    integers: whether the weights are in units of a grid that they are rounded to; stride: factor on the steps of such weights; white: the
+    coordinates in which they are trained, None for their own."""
 
     weights: nn.Parameter
     axis: int
@@ -36,6 +38,7 @@ class Trainable:
     outputs: float
     integers: bool = False
     stride: float = 1.0
+    white: White | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,17 @@ class _Step:
     reads: tuple[str | None, ...]
     writes: tuple[str, ...]
     last: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A step with weights; axis: of the weights, counts output channels; rows: what they meet of the step's input."""
+
+    step: int
+    weights: str
+    bias: str | None
+    axis: int
+    rows: Rows | None
 
 
 class FloatNetwork(nn.Module):
@@ -72,7 +86,7 @@ class FloatNetwork(nn.Module):
         last_use = {v.name: i for i, n in enumerate(model.graph) for v in n.inputs if v is not None}
         self._joint = {v.name: _is_joint(shape_of(v)) for v in (*model.graph.inputs, *(o for n in model.graph for o in n.outputs if o.shape is not None))}
         self._steps: list[_Step] = []
-        self._layers: list[tuple[int, str, str | None, int]] = []  # step, weights, bias, axis of the weights' output channels
+        self._layers: list[_Layer] = []
         refused: list[tuple[ir.Node, str]] = []
         for i, node in enumerate(model.graph):
             try:
@@ -94,7 +108,7 @@ class FloatNetwork(nn.Module):
             last = tuple(name for name in computed if last_use[name] == i and name not in kept)
             if node.op_type in LINEAR and trainable and reads[1] in self.trained:
                 bias = reads[2] if len(reads) > 2 and reads[2] in self.trained else None
-                self._layers.append((len(self._steps), reads[1], bias, _output_axis(node)))
+                self._layers.append(_Layer(len(self._steps), reads[1], bias, _output_axis(node), rows_of(node)))
             self._steps.append(_Step(run, reads, tuple(o.name for o in node.outputs), last))
         if refused:
             raise ModelError(
@@ -117,29 +131,36 @@ class FloatNetwork(nn.Module):
             self.register_buffer(key, tensor)
 
     def forward(
-        self, inputs: Mapping[str, Tensor], wanted: Sequence[str] = (), observe: Callable[[int, Tensor], object] | None = None
+        self, inputs: Mapping[str, Tensor], wanted: Sequence[str] = (), observe: Callable[[int, Tensor | None, Tensor], object] | None = None
     ) -> dict[str, Tensor]:
         """inputs: name → float32 [samples, *shape]. Returns name → [samples, *shape] for the wanted values (default: outputs)."""
         values: dict[str, Tensor] = {name: getattr(self, key) for name, key in self._constants.items()}
         values.update({name: x.squeeze(1) if _is_joint(self.inputs[name]) else x for name, x in inputs.items()})
         for i, step in enumerate(self._steps):
-            results = step.run([None if name is None else values.get(name) for name in step.reads])
+            inputs = [None if name is None else values.get(name) for name in step.reads]
+            results = step.run(inputs)
             values.update(zip(step.writes, results if isinstance(results, tuple) else (results,), strict=False))
             if observe is not None:
-                observe(i, values[step.writes[0]])
+                observe(i, inputs[0], values[step.writes[0]])
             for name in step.last:
                 del values[name]
         return {name: values[name].unsqueeze(1) if self._joint[name] else values[name] for name in (wanted or self.outputs)}
 
     def trainables(self, inputs: Mapping[str, Tensor]) -> list[Trainable]:
-        """Every layer's parameters, and how large its outputs are for these inputs."""
-        seen: dict[int, float] = {}
+        """Every layer's parameters, how large its outputs are for these inputs, and the coordinates in which its inputs are white."""
+        layers = {layer.step: layer for layer in self._layers}
+        found: dict[int, Trainable] = {}
+
+        def observe(step: int, x: Tensor, y: Tensor) -> None:
+            if (layer := layers.get(step)) is None:
+                return
+            weights, bias = (None if name is None else getattr(self, self.trained[name]) for name in (layer.weights, layer.bias))
+            white = None if layer.rows is None else White.of(weights, layer.axis, bias is not None, layer.rows(x))
+            found[step] = Trainable(weights, layer.axis, bias, float(y.double().square().mean().sqrt()), white=white)
+
         with torch.no_grad():
-            self(inputs, observe=lambda step, value: seen.setdefault(step, float(value.double().square().mean().sqrt())))
-        return [
-            Trainable(getattr(self, self.trained[weights]), axis, None if bias is None else getattr(self, self.trained[bias]), seen[step])
-            for step, weights, bias, axis in self._layers
-        ]
+            self(inputs, observe=observe)
+        return [found[layer.step] for layer in self._layers]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Initializer name → float32 array, as trained so far."""
