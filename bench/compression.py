@@ -9,8 +9,8 @@
 Peak memory of a calibration with many images is in bench/compile_cost.py.
 Choices use data that the figures never see. resnet8 gets images of x_train and is judged on x_val; ds_cnn gets all 500 samples, of
 which edgec keeps the report part out by itself (edgec.compress.splits), and is judged on that part. `--judge FOLDER` takes other
-samples for the figures: cifar10.npz with x_val, y_val and kws.npz with x, y, all of them used. Seeds are fixed; intervals are
-Wilson's at 95 %. Seconds are of this machine, whatever else runs on it.
+samples for the figures: cifar10.npz with x_val, y_val and kws.npz with x, y, all of them used; pruning and distillation then get the
+report part too (their option held_out). Seeds are fixed; intervals are Wilson's at 95 %. Seconds are of this machine, whatever else runs on it.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def int4(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 TRAINING: dict[str, dict[str, Any]] = {
     "resnet8": {"choose": "last"},
-    "ds_cnn": {"choose": "last", "features": 0.5, "divergence": 1.0},
+    "ds_cnn": {"choose": "last", "features": 2.0, "divergence": 1.0, "temperature": 1.0, "batch": 32},
 }
 """Options of the distillation. Pruning fitted to the select part, which so says little about the best state, and is trained on too. Samples
 are varied as the input's shape suggests (augment="auto")."""
@@ -215,6 +215,7 @@ PRUNED = (("ds_cnn", 0.60), ("resnet8", 0.66), ("resnet8", 0.50))
 
 def prune(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Reconstruction alone, then distillation, then int8 of that; instructions on an M4 beside those of the whole network."""
+    held = lambda c: {"held_out": c.x} if args.judge else {}  # noqa: E731
     rows = []
     for name, macs in PRUNED:
         if args.networks and f"{name}:{macs}" not in args.networks:
@@ -222,10 +223,10 @@ def prune(args: argparse.Namespace) -> list[dict[str, Any]]:
         c = case(name, args.judge)
         e = exact(c)
         whole = edgec.compile(c.path, "cortex-m4", calibration=c.data[:CALIBRATION]).report()
-        pruned, seconds = timed(edgec.Prune(c.data, macs=macs), c.path, progress=progress)
+        pruned, seconds = timed(edgec.Prune(c.data, macs=macs, **held(c)), c.path, progress=progress)
         steps = [("pruned", pruned, seconds)]
         if args.minutes:
-            pass_ = edgec.Distill(c.data, teacher=c.path, seconds=60 * args.minutes, **TRAINING[name])
+            pass_ = edgec.Distill(c.data, teacher=c.path, seconds=60 * args.minutes, **TRAINING[name], **held(c))
             steps.append(("distilled", *timed(pass_, pruned, progress=progress)))
         for method, made, seconds in steps:
             got = FloatModel(made.proto().SerializeToString()).run(c.x).reshape(len(c.x), -1)

@@ -450,6 +450,15 @@ def test_the_select_part_can_be_left_out_of_the_fit():
     assert held[0] == held[1] and fitted[0] != fitted[1]
 
 
+def test_other_samples_for_the_figures_leave_more_to_fit():
+    model, x, other = optimized(residual()), data(), data(seed=6)
+    plain = prune(model, x, channels={"n0": 4}, refine_steps=3)[1]["samples"]
+    made, report = prune(model, x, channels={"n0": 4}, refine_steps=3, held_out=other[:40])
+    assert report["samples"]["fit"] == plain["fit"] + plain["report"] and report["samples"]["report"] == 40
+    apart, moved = prune(model, x, channels={"n0": 4}, refine_steps=3, held_out=other[40:60])
+    assert ir.to_proto(made).SerializeToString() == ir.to_proto(apart).SerializeToString() and moved["loss"] != report["loss"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "macs", "agreement", "lost"), [("resnet8", 0.66, 0.87, 6.5), ("resnet8", 0.5, 0.82, 11.0), ("ds_cnn", 0.6, 0.94, 3.4)]

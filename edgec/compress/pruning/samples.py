@@ -36,8 +36,10 @@ class Parts:
         return {name: array[:most] for name, array in self.arrays[part].items()}
 
 
-def collect(model: ir.Model, data: Any) -> Parts:
+def collect(model: ir.Model, data: Any, held_out: Any = None) -> Parts:
     """Walk the data once and keep, of each part, samples evenly spread over the stream.
+
+    held_out: samples that are the report part; that of data then belongs to the fit part.
 
     Raises:
         DataError: bad samples (see `Samples`), or too few of them.
@@ -48,20 +50,15 @@ def collect(model: ir.Model, data: Any) -> Parts:
     split = Split(samples)
     largest = max(int(np.prod(shape_of(v))) * 4 for v in (*model.graph.inputs, *(o for n in model.graph for o in n.outputs)))
     most = int(np.clip(MEMORY // (2 * largest), 64, MOST))
-    kept: dict[str, list[dict[str, np.ndarray]]] = {part: [] for part in PARTS}
-    strides, seen = dict.fromkeys(PARTS, 1), dict.fromkeys(PARTS, 0)
-    limits = {FIT: most - most // 3, SELECT: most // 3, REPORT: most // 3}
+    kept = {part: _Spread(most // 3 if part != FIT else most - most // 3) for part in PARTS}
     for sample in split:
-        for part in split.of(sample):
-            if seen[part] % strides[part] == 0:
-                kept[part].append(sample)
-                if len(kept[part]) == 2 * limits[part]:
-                    kept[part], strides[part] = kept[part][::2], strides[part] * 2
-            seen[part] += 1
-    arrays = {}
-    for part, found in kept.items():
-        chosen = np.unique(np.linspace(0, len(found) - 1, min(len(found), limits[part])).round().astype(int))
-        arrays[part] = {name: np.concatenate([found[i][name] for i in chosen]) for name in shapes}
+        parts_of_it = split.of(sample)
+        for part in parts_of_it if held_out is None else dict.fromkeys(FIT if p == REPORT else p for p in parts_of_it):
+            kept[part].add(sample)
+    if held_out is not None:
+        for sample in Split(held_out if isinstance(held_out, Samples) else Samples(held_out, shapes, argument="held_out")):
+            kept[REPORT].add(sample)
+    arrays = {part: {name: np.concatenate([s[name] for s in spread.samples()]) for name in shapes} for part, spread in kept.items()}
     parts = Parts(arrays, split.samples, split.degraded)
     if parts.count(FIT) < FEWEST:
         raise DataError(
@@ -71,3 +68,22 @@ def collect(model: ir.Model, data: Any) -> Parts:
             fix="pass a few hundred unlabelled samples of what the device will see; thousands are better",
         )
     return parts
+
+
+class _Spread:
+    """At most `limit` samples of a stream of unknown length, evenly spread over it; up to twice as many are held."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.stride, self.seen = limit, 1, 0
+        self.kept: list[dict[str, np.ndarray]] = []
+
+    def add(self, sample: dict[str, np.ndarray]) -> None:
+        if self.seen % self.stride == 0:
+            self.kept.append(sample)
+            if len(self.kept) == 2 * self.limit:
+                self.kept, self.stride = self.kept[::2], self.stride * 2
+        self.seen += 1
+
+    def samples(self) -> list[dict[str, np.ndarray]]:
+        chosen = np.unique(np.linspace(0, len(self.kept) - 1, min(len(self.kept), self.limit)).round().astype(int))
+        return [self.kept[i] for i in chosen]
