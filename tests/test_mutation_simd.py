@@ -49,6 +49,7 @@ SMMLAR = [
     ("clamp", r"(?<=edgec_clamp\(y\[i\], )low", "{0} + 1"),
     ("clamp", r"(?<=edgec_clamp\(y\[i\], low, )high", "{0} - 1"),
 ]
+SPAN = [("padding", r"(?<=origin < 0 \? )0", "1"), ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1")]
 NIBBLES = [("nibbles", r"\b2056u", "2055u"), ("nibbles", r"(?<=- )8u", "7u"), ("nibbles", r"(?<=lows >> )16", "15"), ("nibbles", r"(?<=\*highs & )0xffff0000u", "0xfffe0000u"), ("nibbles", r"(?<=\*highs << )16", "15")]
 LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     ("dsp", "conv"): {
@@ -75,10 +76,7 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     },
     ("dsp", "pooling"): {
         "fixed.h": NEVER_SATURATED,
-        "pooling/pooling.h": [
-            ("padding", r"(?<=origin < 0 \? )0", "1"),
-            ("padding", r"(?<=origin \+ kernel > size \? )size", "size - 1"),
-        ],
+        "span.h": SPAN,
     },
     ("dsp", "wide"): {
         "dsp.h": SMMLAR[:2],
@@ -86,12 +84,14 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
         "wide/wide_windows.h": [("padding", r"\bix >= p->in_w\b", "ix >= p->in_w - 1"), ("padding", r"\biy < 0\b", "iy <= 0")],
         "wide/wide_elements.h": [("clamp", r"p->clamp_(?:min|max)\b(?=[,)])", "{0} + 1")],
         "wide/depthwise_wide_dsp.h": [("padding", r"\biy >= 0\b", "iy > 0"), ("padding", r"\biy < p->in_h\b", "iy < p->in_h - 1")],
-        "wide/pointwise_wide_dsp.h": [("padding", r"(?<=top < 0 \? )0", "1"), ("shift", r"\b32 - p->shift", "31 - p->shift")],
+        "span.h": SPAN,
+        "wide/pointwise_wide_dsp.h": [("shift", r"\b32 - p->shift", "31 - p->shift")],
     },
     ("mve", "wide"): {
         "wide/vectors_wide_mve.h": [*ROUNDING[:1], ("shift", r"(?<=>> )-s->down", "{0} + 1"), ("rounding", r"(?<=>> )15", "14")],
         "wide/pairs_wide_mve.h": ROUNDING[1:],
-        "wide/wide_mve.c": [*ROUNDING[1:], ("padding", r"(?<=top < 0 \? )0", "1"), ("rounding", r"\(int64_t\)1 << \(p->narrow - 1\)", "0")],
+        "span.h": SPAN,
+        "wide/wide_mve.c": [*ROUNDING[1:], ("rounding", r"\(int64_t\)1 << \(p->narrow - 1\)", "0")],
         "wide/wide_windows.h": [("padding", r"\bix < 0\b", "ix <= 0"), ("padding", r"(?<== 8 \? )p->in_zero_point", "{0} + 1")],
     },
     ("mve", "conv"): {
@@ -115,7 +115,7 @@ LISTED: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {
     ("mve", "elementwise"): {"elementwise/elementwise_mve.c": [("rounding", r"\bp->offset\b(?=, a,)", "{0} + 1")]},
     ("mve", "pooling"): {
         "fixed.h": NEVER_SATURATED,
-        "pooling/pooling_mve.c": [("padding", r"(?<=top < 0 \? )0", "1"), ("padding", r"left \+ p->kernel_w", "{0} - 1")],
+        "span.h": SPAN,
     },
 }
 LIBRARIES = sorted({(k.isa, k.family) for k in all_kernels() if k.isa in ("dsp", "mve")})

@@ -24,6 +24,13 @@ class Packing:
     unpack: Callable[[Op, list[np.ndarray]], list[np.ndarray]]
 
 
+def padded(values: np.ndarray, *sizes: int) -> np.ndarray:
+    """values in the corner of zeros; sizes: of the first axes, those behind stay as they are."""
+    out = np.zeros((*sizes, *values.shape[len(sizes) :]), values.dtype)
+    out[tuple(slice(n) for n in values.shape[: len(sizes)])] = values
+    return out
+
+
 def _same(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     return values
 

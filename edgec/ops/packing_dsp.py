@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgec.ir.core import Op
-from edgec.ops.base import Packing
+from edgec.ops.base import Packing, padded
 from edgec.ops.weights import fits_int16, narrow_bias
 
 Attributes = Mapping[str, int]
@@ -43,10 +43,8 @@ def pack_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, cha
     """
     out, depth = weights.shape
     rows = -(-out // channels) * channels
-    w = np.zeros((rows, depth), np.int8)
-    w[:out] = weights
-    b, m = np.zeros(rows, np.int64), np.zeros(rows, np.int32)
-    b[:out], m[:out] = bias.astype(np.int64) + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1), multiplier
+    w, m = padded(weights.astype(np.int8), rows), padded(multiplier.astype(np.int32), rows)
+    b = padded(bias.astype(np.int64) + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1), rows)
     words = (w.view(np.uint8) ^ np.resize(np.array([0x80, 0], np.uint8), depth)).view("<i4").reshape(-1, channels, depth // 4)
     parts = [_wrapped(b).reshape(-1, channels), m.reshape(-1, channels), words.transpose(0, 2, 1).reshape(rows // channels, depth // 4 * channels)]
     return np.concatenate([parts[0], parts[2], parts[1]] if multipliers_last else parts, axis=1).reshape(-1)
@@ -73,10 +71,8 @@ def pack_nibble_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarr
     Returns: int32 [pairs, K/4 + 3]; the high halves int16 [2 · pairs], or nothing where all heads are int16.
     """
     out, depth = weights.shape
-    w = np.zeros((out + out % 2, depth), np.int8)
-    w[:out] = weights
-    heads, m = np.zeros(len(w), np.int32), np.zeros(len(w), np.int32)
-    heads[:out], m[:out] = bias + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1), multiplier
+    w, m = (padded(v, out + out % 2) for v in (weights.astype(np.int8), multiplier.astype(np.int32)))
+    heads = padded((bias + 128 * weights[:, 1::2].astype(np.int64).sum(axis=1)).astype(np.int32), len(w))
     high = (w[0::2] + np.resize(np.array([8, 0], np.int8), depth)).astype(np.uint8) & 15
     words = (high << 4 | (w[1::2] + 8).astype(np.uint8)).view("<i4").reshape(len(high), depth // 4)
     stream = np.concatenate([words, heads.astype("<i2").view("<i4").reshape(-1, 1), m.reshape(-1, 2)], axis=1)
@@ -260,9 +256,7 @@ BLOCK = 8
 
 def _pack_dense(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     weights, bias, multiplier = values
-    depth = -(-weights.shape[1] // 4) * 4
-    w = np.zeros((weights.shape[0], depth), np.int8)
-    w[:, : weights.shape[1]] = weights
+    w = padded(weights.astype(np.int8), len(weights), -(-weights.shape[1] // 4) * 4)
     whole = weights.shape[0] // BLOCK * BLOCK
     blocks = pack_rows(w[:whole], bias[:whole], multiplier[:whole], BLOCK, multipliers_last=True)
     return [np.concatenate([blocks, pack_rows(w[whole:], bias[whole:], multiplier[whole:], 2)]), NOTHING, NOTHING]
@@ -282,9 +276,7 @@ def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     """As the form with 8 bits in blocks of eight features, then pairs; a word for four taps of two features, and all else behind the words."""
     weights, bias, multiplier = values
     words = -(-weights.shape[1] // 4)
-    w = np.zeros((weights.shape[0], 4 * words), np.int8)
-    w[:, : weights.shape[1]] = weights
-    pairs, highs = pack_nibble_rows(w, bias, multiplier)
+    pairs, highs = pack_nibble_rows(padded(weights.astype(np.int8), len(weights), 4 * words), bias, multiplier)
     whole = weights.shape[0] // BLOCK * BLOCK // 2
     block = pairs[:whole].reshape(-1, BLOCK // 2, words + 3)
     front = block[:, :, : words + 1].transpose(0, 2, 1).reshape(len(block), (words + 1) * BLOCK // 2)

@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 
 from edgec.ir.core import Op
-from edgec.ops.base import Packing
+from edgec.ops.base import Packing, padded
 from edgec.ops.weights import narrow_bias
 
 BLOCK = 16
@@ -32,13 +32,6 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _padded(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """values int8 or int32 [n, k] in the corner of zeros [rows, columns]."""
-    out = np.zeros((rows, columns), values.dtype)
-    out[: values.shape[0], : values.shape[1]] = values
-    return out
-
-
 def pack_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, channels: int, order: list[int], repeats: int) -> np.ndarray:
     """The stream of blocks of `channels` output channels: biases, weights by 16 bytes of the window, halved multipliers.
 
@@ -49,9 +42,9 @@ def pack_rows(weights: np.ndarray, bias: np.ndarray, multiplier: np.ndarray, cha
     Returns: int8 [stream]; int32 values little-endian.
     """
     rows, depth = _round_up(weights.shape[0], channels), _round_up(weights.shape[1], BLOCK)
-    w = _padded(weights.astype(np.int8), rows, depth).reshape(-1, channels, depth // BLOCK, BLOCK).transpose(0, 2, 1, 3)
-    b = _padded(bias.reshape(-1, 1).astype("<i4"), rows, 1).reshape(-1, channels)
-    m = _padded((multiplier // 2).reshape(-1, 1).astype("<i4"), rows, 1).reshape(-1, channels)[:, order]
+    w = padded(weights.astype(np.int8), rows, depth).reshape(-1, channels, depth // BLOCK, BLOCK).transpose(0, 2, 1, 3)
+    b = padded(bias.astype("<i4"), rows).reshape(-1, channels)
+    m = padded((multiplier // 2).astype("<i4"), rows).reshape(-1, channels)[:, order]
     parts = [np.tile(b, repeats).view(np.int8), w.reshape(w.shape[0], -1), np.ascontiguousarray(m).view(np.int8)]
     return np.concatenate(parts, axis=1).reshape(-1)
 
@@ -85,9 +78,8 @@ def _pack_conv2d_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     """Blocks of four channels: weights, of which two channels share a byte, int16 biases, halved multipliers."""
     weights, bias, multiplier = values
     rows, depth = _round_up(weights.shape[0], 4), weights[0].size
-    w = _padded(weights.reshape(weights.shape[0], -1).astype(np.int8), rows, _round_up(depth, BLOCK)).view(np.uint8)
-    b, m = (np.zeros(rows, dtype) for dtype in ("<i2", "<i4"))
-    b[: bias.size], m[: bias.size] = narrow_bias(bias), multiplier // 2
+    w = padded(weights.reshape(weights.shape[0], -1).astype(np.int8), rows, _round_up(depth, BLOCK)).view(np.uint8)
+    b, m = padded(narrow_bias(bias).astype("<i2"), rows), padded((multiplier // 2).astype("<i4"), rows)
     parts = [_pack_nibbles(w[0::2], w[1::2], 4), b.reshape(-1, 4).view(np.uint8), m.reshape(-1, 4).view(np.uint8)]
     return [np.concatenate(parts, axis=1).view(np.int8).reshape(-1), NOTHING, NOTHING]
 
@@ -107,12 +99,11 @@ def _pack_dense_nibbles(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     its own and of the second's, and so is its bias."""
     weights, bias, multiplier = values
     rows = _round_up(weights.shape[0], DENSE["channels"])
-    w = _padded(weights.astype(np.int8), rows, weights.shape[1])
-    high, low = (_padded(half, rows // 2, _round_up(half.shape[1], BLOCK)).view(np.uint8) for half in (w[0::2], w[1::2] + np.int8(8)))
-    b = np.zeros(rows, np.int64)
-    b[: bias.size] = bias
+    w = padded(weights.astype(np.int8), rows, weights.shape[1])
+    high, low = (padded(half, rows // 2, _round_up(half.shape[1], BLOCK)).view(np.uint8) for half in (w[0::2], w[1::2] + np.int8(8)))
+    b = padded(bias.astype(np.int64), rows)
     heads = np.stack([16 * b[0::2] + b[1::2], b[1::2]], axis=1).astype("<i4").reshape(-1, DENSE["channels"])
-    m = _padded((multiplier // 2).reshape(-1, 1).astype("<i4"), rows, 1).reshape(heads.shape)[:, DENSE["order"]]
+    m = padded((multiplier // 2).astype("<i4"), rows).reshape(heads.shape)[:, DENSE["order"]]
     parts = [heads.view(np.uint8), _pack_nibbles(high, low, DENSE["channels"]), np.ascontiguousarray(m).view(np.uint8)]
     return [np.concatenate(parts, axis=1).view(np.int8).reshape(-1), NOTHING, NOTHING]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from edgec.ir.core import Op
-from edgec.ops.base import Packing
+from edgec.ops.base import Packing, padded
 from edgec.ops.packing_dsp import NOTHING, POSITIONS
 
 Attributes = Mapping[str, int]
@@ -24,12 +24,6 @@ SPLIT = 15
 """Bits of the lower parts of an addition's factors: csrc/kernels/wide/wide_mve.c."""
 
 
-def _padded(values: np.ndarray, rows: int) -> np.ndarray:
-    out = np.zeros((rows, *values.shape[1:]), values.dtype)
-    out[: len(values)] = values
-    return out
-
-
 def _swap(a: Attributes, words: np.ndarray) -> np.ndarray:
     """Bytes of words [..., 4] as kernels want them: int16 inputs meet taps 0, 1 and 2, 3 in pairs. Its own inverse."""
     return words[..., [0, 2, 1, 3]] if a["in_bits"] == 16 else words
@@ -40,10 +34,8 @@ def _pack_pairs(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     weights, bias, multiplier = values
     w = weights.reshape(len(weights), -1)
     rows, groups = -(-len(w) // 2) * 2, -(-w.shape[1] // 4)
-    whole = np.zeros((rows, 4 * groups), np.int8)
-    whole[: len(w), : w.shape[1]] = w
-    words = np.ascontiguousarray(_swap(op.attrs, whole.reshape(rows, groups, 4))).view("<i4").reshape(-1, 2, groups)
-    heads = [_padded(v.astype("<i4"), rows).reshape(-1, 2) for v in (bias, multiplier)]
+    words = np.ascontiguousarray(_swap(op.attrs, padded(w, rows, 4 * groups).reshape(rows, groups, 4))).view("<i4").reshape(-1, 2, groups)
+    heads = [padded(v.astype("<i4"), rows).reshape(-1, 2) for v in (bias, multiplier)]
     return [np.concatenate([*heads, words.transpose(0, 2, 1).reshape(len(words), -1)], axis=1).reshape(-1), NOTHING, NOTHING]
 
 
@@ -61,9 +53,9 @@ def _pack_fours(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     """For each four channels their biases, their multipliers, then a word of them for every tap."""
     weights, bias, multiplier = values
     rows = -(-len(weights) // 4) * 4
-    w = _padded(weights.reshape(len(weights), -1), rows).reshape(-1, 4, weights[0].size)
+    w = padded(weights.reshape(len(weights), -1), rows).reshape(-1, 4, weights[0].size)
     words = np.ascontiguousarray(w.transpose(0, 2, 1)).view("<i4").reshape(rows // 4, -1)
-    heads = [_padded(v.astype("<i4"), rows).reshape(-1, 4) for v in (bias, multiplier)]
+    heads = [padded(v.astype("<i4"), rows).reshape(-1, 4) for v in (bias, multiplier)]
     return [np.concatenate([*heads, words], axis=1).reshape(-1), NOTHING, NOTHING]
 
 
@@ -84,10 +76,8 @@ def _pack_blocks(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     weights, bias, multiplier = values
     w, taps = weights.reshape(len(weights), -1), 128 // op.attrs["in_bits"]
     rows, blocks = -(-len(w) // 4) * 4, -(-w.shape[1] // taps)
-    whole = np.zeros((rows, taps * blocks), np.int8)
-    whole[: len(w), : w.shape[1]] = w
-    body = whole.reshape(-1, 4, blocks, taps).transpose(0, 2, 1, 3).reshape(rows // 4, -1)
-    b, m = (_padded(v.astype("<i4"), rows).reshape(-1, 4).view(np.int8) for v in (bias, multiplier // 2))
+    body = padded(w, rows, taps * blocks).reshape(-1, 4, blocks, taps).transpose(0, 2, 1, 3).reshape(rows // 4, -1)
+    b, m = (padded(v.astype("<i4"), rows).reshape(-1, 4).view(np.int8) for v in (bias, multiplier // 2))
     return [np.concatenate([b, b, body, m], axis=1).reshape(-1), NOTHING, NOTHING]
 
 
@@ -109,8 +99,8 @@ def _pack_eights(op: Op, values: list[np.ndarray]) -> list[np.ndarray]:
     """For each eight channels their biases, their multipliers, halved, then eight weights for every tap."""
     weights, bias, multiplier = values
     rows = -(-len(weights) // 8) * 8
-    body = _padded(weights.reshape(len(weights), -1), rows).reshape(rows // 8, 8, -1).transpose(0, 2, 1).reshape(rows // 8, -1)
-    heads = [np.ascontiguousarray(_padded(v.astype("<i4"), rows).reshape(-1, 8)[:, EIGHT]).view(np.int8) for v in (bias, multiplier // 2)]
+    body = padded(weights.reshape(len(weights), -1), rows).reshape(rows // 8, 8, -1).transpose(0, 2, 1).reshape(rows // 8, -1)
+    heads = [np.ascontiguousarray(padded(v.astype("<i4"), rows).reshape(-1, 8)[:, EIGHT]).view(np.int8) for v in (bias, multiplier // 2)]
     return [np.concatenate([*heads, body], axis=1).reshape(-1), NOTHING, NOTHING]
 
 

@@ -2,6 +2,8 @@
 #ifndef EDGEC_CONV_STORE_ROWS_H
 #define EDGEC_CONV_STORE_ROWS_H
 
+#include "kernels/simd/store.h"
+
 namespace {
 
 // A block of NR rows: requantized, stored, `left` bytes of it at most.
@@ -10,11 +12,7 @@ EDGEC_INLINE void store_rows_as(const Epilogue &e, V (&acc)[NR][4], const int32_
   e.scale<form>(acc, multiplier);
   unroll<NR>([&](auto r) EDGEC_LAMBDA {
     const V q = e.stored(e.pack<form>(acc[r][0], acc[r][1], acc[r][2], acc[r][3]));
-    if (__builtin_expect(left >= Simd::bytes, 1)) {
-      Simd::store(output + r * row_bytes, q);
-    } else {
-      Simd::store_head(output + r * row_bytes, q, left);
-    }
+    store_up_to(output + r * row_bytes, q, left);
   });
 }
 template <int NR>

@@ -15,11 +15,7 @@ void edgec_lookup__avxvnni(const void *params, uint8_t *const *operands) {
     uint8_t *const y = operands[1] + static_cast<intptr_t>(row) * p.out_row_bytes;
     for (int32_t at = 0; at < p.row_elements; at += Simd::bytes) {
       const V q = ladder(Simd::bit_xor(Simd::load(x + at), Simd::set8(Simd::flip)));
-      if (p.row_elements - at >= Simd::bytes) {
-        Simd::store(y + at, q);
-      } else {
-        Simd::store_head(y + at, q, p.row_elements - at);
-      }
+      store_up_to(y + at, q, p.row_elements - at);
     }
   }
 }

@@ -2,6 +2,8 @@
 #ifndef EDGEC_ELEMENTWISE_U8_H
 #define EDGEC_ELEMENTWISE_U8_H
 
+#include "kernels/simd/store.h"
+
 namespace {
 
 EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
@@ -14,11 +16,7 @@ EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
     uint8_t *const y = operands[2] + static_cast<intptr_t>(row) * p.out_row_bytes;
     for (int32_t at = 0; at < p.row_elements; at += Simd::bytes) {
       const V q = e.stored(e.with_residual(Simd::bit_xor(Simd::load(a + at), flip), Simd::load(b + at)));
-      if (p.row_elements - at >= Simd::bytes) {
-        Simd::store(y + at, q);
-      } else {
-        Simd::store_head(y + at, q, p.row_elements - at);
-      }
+      store_up_to(y + at, q, p.row_elements - at);
     }
   }
 }

@@ -2,6 +2,8 @@
 #ifndef EDGEC_LOOKUP_AVX512_H
 #define EDGEC_LOOKUP_AVX512_H
 
+#include "kernels/simd/store.h"
+
 namespace {
 
 // index: of which bits 1 to 6 of a byte are the lowest of a word; `upper` where its bit 7 is set.
@@ -28,11 +30,7 @@ EDGEC_INLINE void lookup_words(const void *params, uint8_t *const *operands) {
       const V first = _mm512_srlv_epi16(even, _mm512_and_si512(_mm512_slli_epi16(index, 3), eight));
       const V second = _mm512_sllv_epi16(odd, _mm512_andnot_si512(_mm512_srli_epi16(index, 5), eight));
       const V q = _mm512_ternarylogic_epi64(low_byte, first, second, 0xca);
-      if (p.row_elements - at >= Simd::bytes) {
-        Simd::store(y + at, q);
-      } else {
-        Simd::store_head(y + at, q, p.row_elements - at);
-      }
+      store_up_to(y + at, q, p.row_elements - at);
     }
   }
 }

@@ -2,6 +2,8 @@
 #ifndef EDGEC_LOOKUP_NEON_H
 #define EDGEC_LOOKUP_NEON_H
 
+#include "kernels/simd/store.h"
+
 namespace {
 
 EDGEC_INLINE void lookup_tables(const void *params, uint8_t *const *operands) {
@@ -20,11 +22,7 @@ EDGEC_INLINE void lookup_tables(const void *params, uint8_t *const *operands) {
         q = vqtbx4q_u8(q, table[i + 1], index);
       });
       const V value = Simd::v(vreinterpretq_s8_u8(q));
-      if (p.row_elements - at >= Simd::bytes) {
-        Simd::store(y + at, value);
-      } else {
-        Simd::store_head(y + at, value, p.row_elements - at);
-      }
+      store_up_to(y + at, value, p.row_elements - at);
     }
   }
 }

@@ -2,6 +2,8 @@
 #ifndef EDGEC_MAX_POOL_U8_H
 #define EDGEC_MAX_POOL_U8_H
 
+#include "kernels/simd/store.h"
+
 namespace {
 
 EDGEC_INLINE void max_pool_rows(const void *params, uint8_t *const *operands) {
@@ -16,11 +18,7 @@ EDGEC_INLINE void max_pool_rows(const void *params, uint8_t *const *operands) {
         top = Simd::max_stored(top, Simd::load(x + p.tap_offset[t] + at));
       }
       top = Simd::bit_xor(Simd::min8(Simd::max8(Simd::bit_xor(top, flip), low), high), last);
-      if (p.row_elements - at >= Simd::bytes) {
-        Simd::store(y + at, top);
-      } else {
-        Simd::store_head(y + at, top, p.row_elements - at);
-      }
+      store_up_to(y + at, top, p.row_elements - at);
     }
   }
 }

@@ -102,15 +102,13 @@ void edgec_s8_average_pool2d__mve(const void *params, const edgec_operands *oper
   window w;
   w.pixel = p->channels;
   for (int32_t oy = 0; oy < p->out_h; oy++) {
-    const int32_t top = oy * p->stride_h - p->pad_top;
-    const int32_t first_row = top < 0 ? 0 : top;
-    w.rows = edgec_clamp(top + p->kernel_h, 1, p->in_h) - first_row;
+    const edgec_span v = edgec_span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
+    w.rows = v.last - v.first;
     for (int32_t ox = 0; ox < p->out_w; ox++) {
-      const int32_t left = ox * p->stride_w - p->pad_left;
-      const int32_t first_column = left < 0 ? 0 : left;
-      w.columns = edgec_clamp(left + p->kernel_w, 1, p->in_w) - first_column;
+      const edgec_span h = edgec_span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
+      w.columns = h.last - h.first;
       w.row_step = (p->in_w - w.columns) * p->channels;
-      w.first = operands->input[0] + (first_row * p->in_w + first_column) * p->channels;
+      w.first = operands->input[0] + (v.first * p->in_w + h.first) * p->channels;
       w.multiplier = multiplier[p->multipliers == 1 ? 0 : w.rows * w.columns - 1];
       for (int32_t c = 0; c < p->channels; c += LANES) {
         const int32_t count = p->channels - c < LANES ? p->channels - c : LANES;

@@ -76,19 +76,17 @@ static void run_average_pool(const edgec_average_pool2d_s16_params *p, const edg
   int8_t *y = o->output[0];
   pool_window w = {NULL, 0, 0, p->channels * element, p->in_w * p->channels * element};
   for (int32_t oy = 0; oy < p->out_h; oy++) {
-    const int32_t top = oy * p->stride_h - p->pad_top;
-    const int32_t first_row = top < 0 ? 0 : top;
-    w.rows = (top + p->kernel_h < p->in_h ? top + p->kernel_h : p->in_h) - first_row;
+    const edgec_span v = edgec_span_inside(oy * p->stride_h - p->pad_top, p->kernel_h, p->in_h);
+    w.rows = v.last - v.first;
     for (int32_t ox = 0; ox < p->out_w; ox++) {
-      const int32_t left = ox * p->stride_w - p->pad_left;
-      const int32_t first_column = left < 0 ? 0 : left;
-      w.columns = (left + p->kernel_w < p->in_w ? left + p->kernel_w : p->in_w) - first_column;
+      const edgec_span h = edgec_span_inside(ox * p->stride_w - p->pad_left, p->kernel_w, p->in_w);
+      w.columns = h.last - h.first;
       const int32_t taps = w.rows * w.columns;
       const int32_t m = multiplier[p->multipliers == 1 ? 0 : taps - 1];
       for (int32_t c = 0; c < p->channels; c += 4) {
         const int32_t count = p->channels - c < 4 ? p->channels - c : 4;
         int32_t sums[4];
-        w.first = o->input[0] + first_row * w.row + first_column * w.pixel + c * element;
+        w.first = o->input[0] + v.first * w.row + h.first * w.pixel + c * element;
         sum_window(&w, p->in_bits, count, sums);
         for (int32_t i = 0; i < count; i++) {
           const int32_t acc = edgec_scale_up(sums[i] - taps * p->in_zero_point, p->shift);

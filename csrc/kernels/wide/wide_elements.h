@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "../fixed.h"
+#include "../span.h"
 #include "wide.h"
 
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
