@@ -38,6 +38,34 @@ static inline int32_t edgec_mve_round_up(int32_t value, int32_t multiple) { retu
   "vmladava.s8 r12, q5, q2\n"   \
   "vmladava.s8 lr, q5, q3\n"
 
+#define EDGEC_MVE_PAIRS_SUMS(from) "ldm " from ", {r0, r2, r4, r6, r8, r10, r12, lr}\n"
+
+/* A walk of r2 blocks, unrolled by four at label 30, is entered in the middle: r2 becomes its rounds, r4 where the first one starts. */
+#define EDGEC_MVE_PAIRS_ENTRY(block_bytes) \
+  "rsbs r3, r2, #0\n"           \
+  "and r3, r3, #3\n"            \
+  "movs r4, #" #block_bytes "\n" \
+  "muls r3, r4, r3\n"           \
+  "adr.w r4, 30f\n"             \
+  "orr r4, r4, #1\n"            \
+  "add r4, r4, r3\n"            \
+  "adds r2, r2, #3\n"           \
+  "lsrs r2, r2, #2\n"
+
+/* Sums in q0 and q1: the layer shift, of which q3 is the mask. */
+#define EDGEC_MVE_PAIRS_SHIFT(shift) \
+  "vqshl.s32 q0, " shift "\n"   \
+  "vqshl.s32 q1, " shift "\n"   \
+  "vand q0, q0, q3\n"           \
+  "vand q1, q1, q3\n"
+
+/* … and to int16, side by side in q0: halved multipliers q2. */
+#define EDGEC_MVE_PAIRS_REQUANTIZE(zero_point) \
+  "vqrdmlash.s32 q0, q2, " zero_point "\n" \
+  "vqrdmlash.s32 q1, q2, " zero_point "\n" \
+  "vqmovnb.s32 q0, q0\n"        \
+  "vqmovnt.s32 q0, q1\n"
+
 /* Copy bytes (0 and up); nothing beyond either end is touched. */
 static inline void edgec_mve_copy(int8_t *to, const int8_t *from, int32_t bytes) {
   __asm__ volatile(

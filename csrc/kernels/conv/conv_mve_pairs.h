@@ -98,19 +98,8 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
 
 /* The walk over one row of 16-byte blocks, unrolled by four, entered in the middle: count and entry replace what the job has. */
 #define PAIRS_ENTRY(block_bytes) \
-  "ldr r2, [r0, #8]\n"          \
-  "rsbs r3, r2, #0\n"           \
-  "and r3, r3, #3\n"            \
-  "movs r4, #" #block_bytes "\n"  \
-  "muls r3, r4, r3\n"           \
-  "adr.w r4, 30f\n"             \
-  "orr r4, r4, #1\n"            \
-  "add r4, r4, r3\n"            \
-  "adds r2, r2, #3\n"           \
-  "lsrs r2, r2, #2\n"           \
+  "ldr r2, [r0, #8]\n" EDGEC_MVE_PAIRS_ENTRY(block_bytes) \
   "strd r2, r4, [sp, #.Lframe + 8]\n"
-
-#define PAIRS_SUMS(from) "ldm " from ", {r0, r2, r4, r6, r8, r10, r12, lr}\n"
 
 /* load: of the eight accumulators. */
 #define PAIRS_CHANNELS(load)    \
@@ -218,18 +207,9 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
 
 #define PAIRS_SHIFT             \
   "ldr r2, [sp, #.Lframe + 116]\n"      \
-  "vldrw.u32 q3, [sp, #.Lframe + 96]\n" \
-  "vqshl.s32 q0, r2\n"          \
-  "vqshl.s32 q1, r2\n"          \
-  "vand q0, q0, q3\n"           \
-  "vand q1, q1, q3\n"
+  "vldrw.u32 q3, [sp, #.Lframe + 96]\n" EDGEC_MVE_PAIRS_SHIFT("r2")
 
-#define PAIRS_REQUANTIZE PAIRS_REQUANTIZE_BY("r0")
-#define PAIRS_REQUANTIZE_BY(zero) \
-  "vqrdmlash.s32 q0, q2, " zero "\n"  \
-  "vqrdmlash.s32 q1, q2, " zero "\n"  \
-  "vqmovnb.s32 q0, q0\n"        \
-  "vqmovnt.s32 q0, q1\n"
+#define PAIRS_REQUANTIZE EDGEC_MVE_PAIRS_REQUANTIZE("r0")
 
 /* The same with a residual, once for all functions; the job is in the frame. 12 fractional bits mostly take a layer shift, and no sum is saturated by it. `load` brings both positions' four bytes, at r4 and r6, to q3 and, once q0 is done, to q3 again. */
 #define SUMS_LOAD "vldrb.s32 q3, [r4]\n"
@@ -304,12 +284,12 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
   PAIRS_FUNCTION(form##_plain, hook_enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block_at(EDGEC_MVE_STEP))       \
                                    PAIRS_GATHER_BOTH(gather) PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_LEAVE)                  \
   PAIRS_FUNCTION(form##_short, enter PAIRS_ENTRY(block_bytes) PAIRS_ZERO_KEPT PAIRS_START_SHORT(sums) PAIRS_WALK_SHORT(block_at) \
-                                   gather("", "", "") PAIRS_FINISH(PAIRS_REQUANTIZE_BY("r9")) PAIRS_LEAVE)                      \
+                                   gather("", "", "") PAIRS_FINISH(EDGEC_MVE_PAIRS_REQUANTIZE("r9")) PAIRS_LEAVE)                      \
   PAIRS_FUNCTION(form##_general, general_enter PAIRS_ENTRY(block_bytes) PAIRS_START(sums) PAIRS_WALK(block_at(EDGEC_MVE_STEP))  \
                                      PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(hook(PAIRS_SHIFT PAIRS_REQUANTIZE)))        \
   PAIRS_FUNCTION(form##_single, hook_enter PAIRS_ZERO_KEPT PAIRS_START_SINGLE PAIRS_CHANNELS(single_sums)                       \
                                     quarters(single_product, "q4") PAIRS_SECOND(single_product, "q5") gather("", "", "")        \
-                                    PAIRS_FINISH(hook(PAIRS_REQUANTIZE_BY("r9"))) PAIRS_LEAVE)                                  \
+                                    PAIRS_FINISH(hook(EDGEC_MVE_PAIRS_REQUANTIZE("r9"))) PAIRS_LEAVE)                                  \
   PAIRS_FUNCTION(form##_rows_16, hook_enter PAIRS_START_16 PAIRS_CHANNELS(sums) PAIRS_WALK_16(quarters) gather(PAIRS_ZERO, "", "") \
                                      PAIRS_FINISH(hook(PAIRS_REQUANTIZE)) PAIRS_NEXT("10b", "add r5, r5, r0\nadd r9, r9, r0\n"))                                \
   PAIRS_FUNCTION(form##_rows_plain, hook_enter PAIRS_START(sums) PAIRS_WALK_ROWS(block_at(EDGEC_MVE_STEP)) PAIRS_GATHER_BOTH(gather) \
@@ -317,14 +297,14 @@ typedef char edgec_assert_pairs_layout[sizeof(edgec_mve_pairs) == 132 ? 1 : -1];
   PAIRS_FUNCTION(form##_rows_general, general_enter PAIRS_START(sums) PAIRS_WALK_ROWS(block_at(EDGEC_MVE_STEP))                 \
                                           PAIRS_GATHER_BOTH(gather) PAIRS_FINISH_GENERAL(hook(PAIRS_SHIFT PAIRS_REQUANTIZE)))
 
-PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_HOOK, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL PAIRS_ENTER_HOOK, PAIRS_SUMS("r1!"),
-                PAIRS_SUMS("r1!"), "vmladava.s8", EDGEC_MVE_PAIRS_BLOCK_AT, 56, PAIRS_QUARTERS, PAIRS_GATHER, PAIRS_HOOK)
+PAIRS_FUNCTIONS(pairs, PAIRS_ENTER(0), PAIRS_ENTER(0) PAIRS_ENTER_HOOK, PAIRS_ENTER(0) PAIRS_ENTER_GENERAL PAIRS_ENTER_HOOK, EDGEC_MVE_PAIRS_SUMS("r1!"),
+                EDGEC_MVE_PAIRS_SUMS("r1!"), "vmladava.s8", EDGEC_MVE_PAIRS_BLOCK_AT, 56, PAIRS_QUARTERS, PAIRS_GATHER, PAIRS_HOOK)
 
 EDGEC_MVE_FUNCTION(edgec_mve_sums_finish, (void), SUMS_FINISH(SUMS_LOAD, SUMS_LOAD_SECOND))
 EDGEC_MVE_FUNCTION(edgec_mve_sums_finish_tail, (void), SUMS_FINISH(SUMS_LOAD_TAIL, SUMS_LOAD_TAIL_SECOND))
 
 /* Any number of channels. */
-PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(PAIRS_SUMS("r1!")) PAIRS_WALK(EDGEC_MVE_PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
+PAIRS_FUNCTION(pairs_tail, PAIRS_ENTER(0) PAIRS_ENTRY(56) PAIRS_START(EDGEC_MVE_PAIRS_SUMS("r1!")) PAIRS_WALK(EDGEC_MVE_PAIRS_BLOCK) PAIRS_GATHER_BOTH(PAIRS_GATHER)
                                PAIRS_REQUANTIZE PAIRS_SATURATE PAIRS_STORE_TAIL PAIRS_LEAVE)
 
 static int is_clamped(const edgec_mve_pairs *job) { return job->low[0] != INT8_MIN || job->high[0] != INT8_MAX; }

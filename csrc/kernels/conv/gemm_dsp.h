@@ -6,13 +6,10 @@
 #ifndef EDGEC_GEMM_DSP_H
 #define EDGEC_GEMM_DSP_H
 
-#include "../dsp.h"
+#include "../gemm_frame_dsp.h"
 
 enum {
-  GEMM_POSITIONS = 4,                    /* output positions of a block */
-  GEMM_HEAD_WORDS = 4,                   /* biases and multipliers of two channels */
   NIBBLE_TAIL_WORDS = 3,                 /* of two channels with weights of 4 bits: low halves of their heads, multipliers */
-  GEMM_GROUP_WORDS = 2 * GEMM_POSITIONS, /* of four taps: `even` of four positions, `odd` of four positions */
   PATCH_PIXELS = 6,                      /* input pixels of a row that a 3x3 window of stride 1 reads at four positions */
   PATCH_GROUP_WORDS = 3 * 2 * PATCH_PIXELS /* of four channels: for each kernel row `even` of six pixels, `odd` of six pixels */
 };
@@ -74,16 +71,9 @@ void edgec_dsp_unpack_3x9(uint32_t *to, const two_windows *w);
 /* 4 * words bytes of each of six pixels of a row to groups of PATCH_GROUP_WORDS at `to`, their corrections added to sums. */
 void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t words, int32_t *sums);
 
-/* Frame: multiplier 0, y 8, pitch 12, zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40, residual 44, and 48
- * where its finish comes back to. */
-#define GEMM_ENTER               \
-  "push {r4-r11, lr}\n"          \
-  "sub sp, sp, #52\n"            \
-  "ldmia.w r0, {r1-r12}\n"       \
-  "stmia.w sp, {r1-r12}\n"       \
-  "mov r0, r11\n"
+/* Behind the frame of gemm_frame_dsp.h: residual 44, and 48 where its finish comes back to. */
+#define GEMM_FRAME "52"
 
-/* Accumulators of channel A in r6-r9, of channel B in r10-r12 and lr; weights r0, columns r1. */
 #define GEMM_START               \
   "ldmia r0!, {r2-r5}\n"         \
   "strd r4, r5, [sp]\n"          \
@@ -128,15 +118,7 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
 #define PATCH_STEP(load, loaded, e0, e2, o0, o2) load GEMM_TAPS(PATCH_AT(e0), PATCH_AT(e2), PATCH_AT(o0), PATCH_AT(o2), loaded)
 
 /* Eight accumulators to bytes: multipliers r2 and r3, zero_point r1. */
-#define GEMM_REQUANTIZE          \
-  "smmlar r6, r6, r2, r1\n"      \
-  "smmlar r7, r7, r2, r1\n"      \
-  "smmlar r8, r8, r2, r1\n"      \
-  "smmlar r9, r9, r2, r1\n"      \
-  "smmlar r10, r10, r3, r1\n"    \
-  "smmlar r11, r11, r3, r1\n"    \
-  "smmlar r12, r12, r3, r1\n"    \
-  "smmlar lr, lr, r3, r1\n"      \
+#define GEMM_REQUANTIZE GEMM_SCALE \
   "ssat r6, #8, r6\n"            \
   "ssat r7, #8, r7\n"            \
   "ssat r8, #8, r8\n"            \
@@ -182,7 +164,7 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "strh r9, [r2, r3, lsl #1]\n"  \
   "cmp r4, r1\n"                 \
   "bne.w 1b\n"                   \
-  "add sp, sp, #52\n"            \
+  "add sp, sp, #" GEMM_FRAME "\n" \
   "pop {r4-r11, pc}\n"
 
 /* Requantize, saturate and store eight outputs; `multipliers` brings theirs to r2 and r3; `sum` and `is_sum` as below, or nothing. */
@@ -227,28 +209,14 @@ void edgec_dsp_unpack_3x3(uint32_t *to, const int8_t *const *pixels, int32_t wor
   "ldr r0, [sp, #40]\n"          \
   "ldr pc, [sp, #48]\n"
 
-/* The functions for one form: `finish` as GEMM_FINISH, `start` before and the beginning of `finish` behind the sums of a pair of channels, r7 becomes minus the number of groups by `negate`, `step_bytes` is the size of a GEMM_STEP.
- * Four groups a round; the first round starts at the group that makes the last one end a round. */
+/* The functions for one form: `finish` as GEMM_FINISH, `start` before and the beginning of `finish` behind the sums of a pair of channels,
+ * `step_bytes` is the size of a GEMM_STEP. */
 #define GEMM_FUNCTION(name, negate, step_bytes, start, load, loaded, finish) \
-  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
-          "subs r7, r8, r7\n"                                                      \
-          "lsrs r7, r7, #5\n" negate                                               \
-          "and r7, r7, #3\n"                                                       \
-          "movs r8, #" #step_bytes "\n"                                            \
-          "adr r9, 2f\n"                                                           \
-          "mla r7, r7, r8, r9\n"                                                   \
-          "adds r7, r7, #1\n"                                                      \
-          "str r7, [sp, #32]\n"                                                    \
-          "1:\n" start                                                             \
-          "ldr pc, [sp, #32]\n"                                                    \
-          ".p2align 2\n"                                                           \
-          "2:\n" GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) GEMM_STEP(load, loaded) \
-          "ldr r2, [sp, #28]\n"                                                    \
-          "cmp r1, r2\n"                                                           \
-          "bne.w 2b\n" finish EDGEC_DSP_END(name))
+  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER(GEMM_FRAME) GEMM_ENTRY(negate, step_bytes) \
+          "1:\n" start GEMM_ROUNDS(GEMM_STEP(load, loaded)) finish EDGEC_DSP_END(name))
 
 #define GEMM_FUNCTION_3X3(name, start, load, loaded, finish)                    \
-  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER                                         \
+  __asm__(EDGEC_DSP_BEGIN(name) GEMM_ENTER(GEMM_FRAME)                             \
           "1:\n" start                                                             \
           "2:\n" PATCH_STEP(load, loaded, 0, 8, 24, 32) PATCH_STEP(load, loaded, 4, 12, 28, 36)                  \
           PATCH_STEP(load, loaded, 8, 16, 32, 40) PATCH_STEP(load, loaded, 48, 56, 72, 80)                       \

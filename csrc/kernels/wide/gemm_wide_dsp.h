@@ -8,13 +8,7 @@
 #ifndef EDGEC_GEMM_WIDE_DSP_H
 #define EDGEC_GEMM_WIDE_DSP_H
 
-#include "../dsp.h"
-
-enum {
-  GEMM_POSITIONS = 4,                   /* output positions of a block */
-  GEMM_HEAD_WORDS = 4,                  /* biases and multipliers of two channels */
-  GEMM_GROUP_WORDS = 2 * GEMM_POSITIONS /* of four taps: the first pair of each position, the second pair of each */
-};
+#include "../gemm_frame_dsp.h"
 
 /* How results are saturated and stored. */
 typedef enum wide_form { FORM_BYTES = 0, FORM_HALVES = 1, FORM_POSITIVE_HALVES = 2 } wide_form;
@@ -52,8 +46,6 @@ static inline int8_t *store_one(int8_t *y, int32_t form, int32_t value) {
 
 void edgec_dsp_wide_gemm(const wide_gemm *g);
 
-/* Accumulators of channel A in r6-r9, of channel B in r10-r12 and lr; weights r0, columns r1. Frame: multiplier 0, y 8, pitch 12,
- * zero_point 16, shift 20, columns 24, columns_end 28, entry 32, y_end 36, weights 40, form 44. */
 #define WIDE_SMLAD                \
   "ldmia r1!, {r2, r3}\n"         \
   "smlad r6, r4, r2, r6\n"        \
@@ -66,7 +58,7 @@ void edgec_dsp_wide_gemm(const wide_gemm *g);
   "smlad r12, r5, r2, r12\n"      \
   "smlad lr, r5, r3, lr\n"
 
-/* 96 bytes: the entry counts on it. */
+/* 96 bytes. */
 #define WIDE_STEP                 \
   "ldrd r4, r5, [r0]\n"           \
   "sxtb16 r4, r4\n"               \
@@ -82,22 +74,8 @@ void edgec_dsp_wide_gemm(const wide_gemm *g);
 #define WIDE_USAT15(r) "usat " r ", #15, " r "\n"
 #define WIDE_DOUBLE(r) "qadd " r ", " r ", " r "\n"
 
-/* Four groups a round; the first round starts at the group that makes the last one end a round. */
-__asm__(EDGEC_DSP_BEGIN(edgec_dsp_wide_gemm)
-        "push {r4-r11, lr}\n"
-        "sub sp, sp, #48\n"
-        "ldmia.w r0, {r1-r12}\n"
-        "stmia.w sp, {r1-r12}\n"
-        "mov r0, r11\n"
-        "subs r7, r8, r7\n" /* 32 * groups */
-        "lsrs r7, r7, #5\n"
-        "negs r7, r7\n"
-        "and r7, r7, #3\n"
-        "movs r8, #96\n"
-        "adr r9, 2f\n"
-        "mla r7, r7, r8, r9\n"
-        "adds r7, r7, #1\n"
-        "str r7, [sp, #32]\n"
+/* At 44 of the frame: form. */
+__asm__(EDGEC_DSP_BEGIN(edgec_dsp_wide_gemm) GEMM_ENTER("48") GEMM_ENTRY("negs r7, r7\n", 96)
         "1:\n"
         "ldmia r0!, {r2-r5}\n"
         "strd r4, r5, [sp]\n"
@@ -109,26 +87,12 @@ __asm__(EDGEC_DSP_BEGIN(edgec_dsp_wide_gemm)
         "mov r10, r3\n"
         "mov r11, r3\n"
         "mov r12, r3\n"
-        "mov lr, r3\n"
-        "ldr pc, [sp, #32]\n"
-        ".p2align 2\n"
-        "2:\n" WIDE_STEP WIDE_STEP WIDE_STEP WIDE_STEP
-        "ldr r2, [sp, #28]\n"
-        "cmp r1, r2\n"
-        "bne.w 2b\n"
+        "mov lr, r3\n" GEMM_ROUNDS(WIDE_STEP)
         "ldrd r1, r4, [sp, #16]\n"
         "ldrd r2, r3, [sp]\n"
         "cmp r4, #0\n"
         "bne.w 7f\n"
-        "3:\n"
-        "smmlar r6, r6, r2, r1\n"
-        "smmlar r7, r7, r2, r1\n"
-        "smmlar r8, r8, r2, r1\n"
-        "smmlar r9, r9, r2, r1\n"
-        "smmlar r10, r10, r3, r1\n"
-        "smmlar r11, r11, r3, r1\n"
-        "smmlar r12, r12, r3, r1\n"
-        "smmlar lr, lr, r3, r1\n"
+        "3:\n" GEMM_SCALE
         "ldr r4, [sp, #44]\n"
         "ldrd r2, r3, [sp, #8]\n"
         "ldr r1, [sp, #36]\n"

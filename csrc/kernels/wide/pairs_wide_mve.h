@@ -60,22 +60,13 @@ typedef char assert_pair_layout[sizeof(wide_pair) == 96 ? 1 : -1];
   "ldrd r2, r1, [r0, #8]\n"      \
   "ldr r11, [r0, #16]\n"         \
   "ldr r7, [r0, #28]\n"          \
-  "rsbs r3, r2, #0\n"            \
-  "and r3, r3, #3\n"             \
-  "movs r4, #56\n"               \
-  "muls r3, r4, r3\n"            \
-  "adr.w r4, 30f\n"              \
-  "orr r4, r4, #1\n"             \
-  "add r4, r4, r3\n"             \
-  "adds r2, r2, #3\n"            \
-  "lsrs r2, r2, #2\n"            \
+  EDGEC_MVE_PAIRS_ENTRY(56)      \
   "str r0, [sp]\n"               \
   "strd r2, r4, [sp, #4]\n"      \
   "20:\n"                        \
   "ldrd r9, r10, [sp]\n"         \
   "ldrd r3, r5, [r9, #20]\n"     \
-  "mov r9, r10\n"                \
-  "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}\n" \
+  "mov r9, r10\n" EDGEC_MVE_PAIRS_SUMS("r1!") \
   "ldr pc, [sp, #8]\n"           \
   ".p2align 2\n"                 \
   "30:\n"                        \
@@ -90,16 +81,8 @@ typedef char assert_pair_layout[sizeof(wide_pair) == 96 ? 1 : -1];
   "ldrd r0, r4, [r2]\n"          \
   "vmov q1[3], q1[1], r10, lr\n" \
   "cbz r4, 40f\n"                \
-  "vldrw.u32 q3, [r2, #80]\n"    \
-  "vqshl.s32 q0, r4\n"           \
-  "vqshl.s32 q1, r4\n"           \
-  "vand q0, q0, q3\n"            \
-  "vand q1, q1, q3\n"            \
-  "40:\n"                        \
-  "vqrdmlash.s32 q0, q2, r0\n"   \
-  "vqrdmlash.s32 q1, q2, r0\n"   \
-  "vqmovnb.s32 q0, q0\n"         \
-  "vqmovnt.s32 q0, q1\n"         \
+  "vldrw.u32 q3, [r2, #80]\n" EDGEC_MVE_PAIRS_SHIFT("r4") \
+  "40:\n" EDGEC_MVE_PAIRS_REQUANTIZE("r0") \
   "vldrw.u32 q1, [r2, #48]\n"    \
   "vldrw.u32 q2, [r2, #64]\n"    \
   "vmax.s16 q0, q0, q1\n"        \
