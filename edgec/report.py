@@ -164,17 +164,19 @@ def _from_table(artifact: Artifact) -> dict[str, Any]:
     """The same figures from the committed table: kernels' code, deepest stack, instructions for each MAC and output byte."""
     table = measured_table()
     rows = table["targets"].get(artifact.target.name) or table["targets"]["generic-c"]
-    symbols = {k.symbol for k in artifact.kernels}
-    known = [rows["kernels"].get(s) or rows["kernels"]["default"] for s in symbols]
+    kernels = {k.symbol: k for k in artifact.kernels}
+    known = {s: rows["kernels"].get(s) or rows["kernels"]["default"] for s in kernels}
+    twins = {(k.opcode, k.isa, k.packing): s for s, k in kernels.items()}
+    shared = [twins.get((OPERATORS[k.opcode].built_on, k.isa, k.packing)) for k in kernels.values()]
     instructions = rows["runtime"]["instructions"]
     for op, kernel in zip(artifact.program.ops, artifact.kernels, strict=True):
         row = rows["kernels"].get(kernel.symbol) or rows["kernels"]["default"]
         instructions += rows["runtime"]["instructions_per_op"] + row["per_mac"] * OPERATORS[op.opcode].macs(op) + row["per_byte"] * _moved(artifact.program, op)
     source = f"table: measured on {rows['measured_on']} when this edgec was made"
     return {
-        "code_bytes": int(rows["runtime"]["code_bytes"] + sum(row["code_bytes"] for row in known)),
+        "code_bytes": int(rows["runtime"]["code_bytes"] + sum(row["code_bytes"] for row in known.values()) - sum(known[s]["code_bytes"] for s in shared if s)),
         "code_source": source,
-        "stack_bytes": int(rows["runtime"]["stack_bytes"] + max(row["stack_bytes"] for row in known)),
+        "stack_bytes": int(rows["runtime"]["stack_bytes"] + max(row["stack_bytes"] for row in known.values())),
         "stack_source": source,
         "instructions": int(instructions),
         "instructions_source": source,

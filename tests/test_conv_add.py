@@ -133,6 +133,16 @@ def test_firmware_gives_the_same_bytes(engine, needs_target):
     assert compare(artifact, RNG.normal(0, 2, (3, 4, 6, 5)).astype(np.float32), on="qemu", engine=engine) > 0
 
 
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+def test_code_of_both_convolutions_is_there_once_and_counted_once(target, needs_target):
+    """Also without a tool chain, from the table of kernels."""
+    needs_target(target)
+    artifact = edgec.compile(_sum().model(), target)
+    assert {op.opcode for op in artifact.program.ops} == {"conv2d", "conv2d_add"}
+    measured, estimate = (artifact.report(measure=m)["code_bytes"] for m in (True, False))
+    assert abs(estimate - measured) < 0.1 * measured
+
+
 def test_the_rung():
     model = small()
     x = samples(64)

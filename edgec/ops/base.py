@@ -55,6 +55,8 @@ class Operator:
     packings: dict[str, Packing] = {"c1": CANONICAL}
     onnx: tuple[str, ...] = ()
     """ONNX operator types that `lower` takes."""
+    built_on = ""
+    """opcode whose kernels, of the same ISA and packing, are this one's but for a little: a device that has both holds their code once."""
     inplace = False
     """True when every kernel may write its output exactly over its first input."""
     output_dtype = "int8"

@@ -24,6 +24,7 @@ class Conv2dAdd(Conv2d):
     """
 
     opcode, code = "conv2d_add", 24
+    built_on = "conv2d"
     onnx = ()
     arity = 2
     fields = (*Conv2d.fields, "residual_multiplier", "residual_offset")
