@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgec.compress import _hotloops
-from edgec.compress.second_order import SWEEPS, factor_and_propagate
+from edgec.compress.second_order import SWEEPS, Factor
 from edgec.compress.sums import rows_product
 from edgec.compress.weights import NARROW_FRACTIONS, SCALE_FRACTIONS, grid_of
 
@@ -94,15 +94,17 @@ def _fit_group(
     first = _hotloops.channel_scales(target, importance, np.abs(target).max(axis=1, initial=0.0), fractions, *grid)
     first = np.where(first > 0, first, 1.0)
     scales = np.maximum(np.multiply.outer(STARTS, first), floor)
-    q, scale, error = _in_turns(np.tile(target, (len(STARTS), 1)), scales.reshape(-1), hessian, np.tile(floor, len(STARTS)), grid)
+    factor = Factor.of(hessian)
+    q, scale, error = _in_turns(np.tile(target, (len(STARTS), 1)), scales.reshape(-1), hessian, factor, np.tile(floor, len(STARTS)), grid)
     best = error.reshape(len(STARTS), -1).argmin(axis=0) * len(rows) + np.arange(len(rows))
     if metric is None or len(rows) == 1:
         return q[best], scale[best]
-    return _together(target, q[best], scale[best], hessian, floor, grid, metric)
+    return _together(target, q[best], scale[best], hessian, factor, floor, grid, metric)
 
 
 def _together(
-    target: np.ndarray, q: np.ndarray, scale: np.ndarray, hessian: np.ndarray, floor: np.ndarray, grid: tuple[int, int], metric: np.ndarray
+    target: np.ndarray, q: np.ndarray, scale: np.ndarray, hessian: np.ndarray, factor: Factor, floor: np.ndarray, grid: tuple[int, int],
+    metric: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Integers and scales of less trace(G Δ H Δᵀ), Δ = target − s·q: for one row this is its own error, but to a target moved by those
     of the others. Rows that count most go first; dead ones stay dead."""
@@ -112,7 +114,7 @@ def _together(
     for r in rows * ROUNDS:
         moved = target[r] + _hotloops.product(metric[r : r + 1], delta)[0] / metric[r, r] - delta[r]
         starts = np.maximum(np.multiply(AGAIN, scale[r]), floor[r])
-        tried = _in_turns(np.tile(moved, (len(starts), 1)), starts, hessian, np.full(len(starts), floor[r]), grid)
+        tried = _in_turns(np.tile(moved, (len(starts), 1)), starts, hessian, factor, np.full(len(starts), floor[r]), grid)
         present = q[r : r + 1].copy(), scale[r : r + 1]
         gradient = _hotloops.product(moved - present[1] * present[0], hessian)
         _hotloops.descend(present[0], gradient, hessian, present[1].copy(), *grid, SWEEPS)
@@ -128,11 +130,11 @@ def _together(
 
 
 def _in_turns(
-    target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, floor: np.ndarray, grid: tuple[int, int]
+    target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, factor: Factor, floor: np.ndarray, grid: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Integers [rows, entries], scales [rows] (float32 values in float64), and the error Δ H Δᵀ of each row."""
     scale = _float32(scale)
-    q = factor_and_propagate(target, scale, hessian, grid)
+    q = factor.propagate(target, scale, grid)
     for turn in range(TURNS + 1):
         gradient = _hotloops.product(target - scale[:, None] * q, hessian)
         _hotloops.descend(q, gradient, hessian, np.ascontiguousarray(scale), *grid, SWEEPS)

@@ -92,7 +92,7 @@ def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.nda
     hessian = _damped(covariance)
     q = np.empty_like(target)
     for g in range(len(target)):
-        integers = factor_and_propagate(target[g], scale[g], hessian[g], grid)
+        integers = Factor.of(hessian[g]).propagate(target[g], scale[g], grid)
         delta = target[g] - scale[g][:, None] * integers
         gradient = _hotloops.product(delta, hessian[g])
         _hotloops.descend(integers, gradient, np.ascontiguousarray(hessian[g]), np.ascontiguousarray(scale[g]), *grid, SWEEPS)
@@ -100,24 +100,30 @@ def round_second_order(target: np.ndarray, scale: np.ndarray, covariance: np.nda
     return q
 
 
-def factor_and_propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Integers of the grid for target float64 [rows, entries], scale float64 [rows]; the entries of most variance come first."""
-    order = np.argsort(-np.diagonal(hessian), kind="stable")
-    back = np.argsort(order, kind="stable")
-    return np.ascontiguousarray(_propagate(target[:, order], scale, hessian[np.ix_(order, order)], grid)[:, back])
+@dataclass(frozen=True)
+class Factor:
+    """A covariance [entries, entries] with its entries in the order of their variance, greatest first: order, and its U of U D Uᵀ."""
 
+    order: np.ndarray
+    upper: np.ndarray
 
-def _propagate(target: np.ndarray, scale: np.ndarray, hessian: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
-    """Column by column, each taking over the errors of those before it.
+    @staticmethod
+    def of(hessian: np.ndarray) -> Factor:
+        order = np.argsort(-np.diagonal(hessian), kind="stable")
+        upper = np.array(hessian[np.ix_(order, order)], np.float64, order="C")
+        _hotloops.factor_upper(upper)
+        return Factor(order, upper)
 
-    With H = U D Uᵀ, U unit upper triangular, column j is rounded at target_j + Σ_{k<j} (target_k − s·q_k)·U[k, j]. That is the
-    update of GPTQ without an inverse (Chee et al. 2023, arXiv:2307.13304, theorem 6).
-    """
-    upper = np.ascontiguousarray(hessian, np.float64).copy()
-    _hotloops.factor_upper(upper)
-    q = np.empty(target.shape)
-    _hotloops.propagate(np.array(target, np.float64, order="C"), np.ascontiguousarray(scale, np.float64), upper, q, *grid)
-    return q
+    def propagate(self, target: np.ndarray, scale: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+        """Integers of the grid for target float64 [rows, entries], scale float64 [rows].
+
+        Column by column, each taking over the errors of those before it: with U unit upper triangular, column j is rounded at
+        target_j + Σ_{k<j} (target_k − s·q_k)·U[k, j]. That is the update of GPTQ without an inverse (Chee et al. 2023,
+        arXiv:2307.13304, theorem 6).
+        """
+        q = np.empty(target.shape)
+        _hotloops.propagate(np.array(target[:, self.order], np.float64, order="C"), np.ascontiguousarray(scale, np.float64), self.upper, q, *grid)
+        return np.ascontiguousarray(q[:, np.argsort(self.order, kind="stable")])
 
 
 def _damped(covariance: np.ndarray) -> np.ndarray:
