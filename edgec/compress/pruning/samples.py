@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.splits import FIT, PARTS, REPORT, SELECT, Split
+from edgec.compress.splits import FIT, PARTS, REPORT, Split
 from edgec.data import SYNTHETIC, Samples, synthetic
 from edgec.errors import DataError
 from edgec.graph.edit import shape_of
