@@ -69,7 +69,7 @@ speak against it."""
 OTHER_CODE = Bar(WORTH_DB, 0.0, outputs_alone=True)
 """For other kernels in place of those there were."""
 
-MORE_CODE = Bar(WORTH_DB, 2.0, outputs_alone=True)
+MORE_CODE = Bar(WORTH_DB, 1.0, outputs_alone=True)
 """For kernels beside those there were: of what nobody can be sure the smaller program is better."""
 
 Attempt = Callable[[Choice], Choice | None]
