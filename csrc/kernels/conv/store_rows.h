@@ -2,7 +2,7 @@
 #ifndef EDGEC_CONV_STORE_ROWS_H
 #define EDGEC_CONV_STORE_ROWS_H
 
-#include "kernels/simd/store.h"
+#include "kernels/simd/row_end.h"
 
 namespace {
 

@@ -1,5 +1,6 @@
 // add, lookup and changes of element, AVX2 with int16 activations.
 #include "kernels/simd/simd_avx2.h"
+#include "kernels/simd/row_end.h"
 #include "kernels/simd/epilogue_s16.h"
 #include "kernels/elementwise/lookup_avx2.h"
 #include "kernels/elementwise/pixels.h"
@@ -64,7 +65,8 @@ void edgec_add__avx2(const void *params, uint8_t *const *operands) {
     const uint8_t *const b = operands[1] + static_cast<intptr_t>(row) * p.b_row_bytes;
     uint8_t *const y = operands[2] + static_cast<intptr_t>(row) * p.out_row_bytes;
     for (int32_t at = 0; at < p.row_elements; at += 16) {
-      store_elements(y + at * out_element, e.with_residual(Simd::load(a + 2 * at), Simd::load(b + 2 * at)), p.row_elements - at, e.kind);
+      const int32_t left = p.row_elements - at;
+      store_elements(y + at * out_element, e.with_residual(load_up_to(a + 2 * at, 2 * left), load_up_to(b + 2 * at, 2 * left)), left, e.kind);
     }
   }
 }
@@ -79,8 +81,8 @@ void edgec_lookup__avx2(const void *params, uint8_t *const *operands) {
     uint8_t *const y = operands[1] + static_cast<intptr_t>(row) * p.out_row_bytes;
     for (int32_t at = 0; at < p.row_elements; at += 32) {
       const int32_t count = p.row_elements - at;
-      const V first = _mm256_and_si256(Simd::load(x + 2 * at), low_byte);
-      const V second = count > 16 ? _mm256_and_si256(Simd::load(x + 2 * at + 32), low_byte) : first;
+      const V first = _mm256_and_si256(load_up_to(x + 2 * at, 2 * count), low_byte);
+      const V second = count > 16 ? _mm256_and_si256(load_up_to(x + 2 * at + 32, 2 * count - 32), low_byte) : first;
       const V q = ladder(_mm256_packus_epi16(first, second));
       store_elements(y + out_element * at, _mm256_srai_epi16(Simd::low8(q, q), 8), count, p.kind);
       if (count > 16) {

@@ -2,7 +2,7 @@
 #ifndef EDGEC_ELEMENTWISE_U8_H
 #define EDGEC_ELEMENTWISE_U8_H
 
-#include "kernels/simd/store.h"
+#include "kernels/simd/row_end.h"
 
 namespace {
 
@@ -15,8 +15,9 @@ EDGEC_INLINE void add_rows(const void *params, uint8_t *const *operands) {
     const uint8_t *const b = operands[1] + static_cast<intptr_t>(row) * p.b_row_bytes;
     uint8_t *const y = operands[2] + static_cast<intptr_t>(row) * p.out_row_bytes;
     for (int32_t at = 0; at < p.row_elements; at += Simd::bytes) {
-      const V q = e.stored(e.with_residual(Simd::bit_xor(Simd::load(a + at), flip), Simd::load(b + at)));
-      store_up_to(y + at, q, p.row_elements - at);
+      const int32_t left = p.row_elements - at;
+      const V q = e.stored(e.with_residual(Simd::bit_xor(load_up_to(a + at, left), flip), load_up_to(b + at, left)));
+      store_up_to(y + at, q, left);
     }
   }
 }

@@ -2,7 +2,7 @@
 #ifndef EDGEC_LOOKUP_AVX512_H
 #define EDGEC_LOOKUP_AVX512_H
 
-#include "kernels/simd/store.h"
+#include "kernels/simd/row_end.h"
 
 namespace {
 
@@ -23,14 +23,15 @@ EDGEC_INLINE void lookup_words(const void *params, uint8_t *const *operands) {
     const uint8_t *const x = operands[0] + static_cast<intptr_t>(row) * p.in_row_bytes;
     uint8_t *const y = operands[1] + static_cast<intptr_t>(row) * p.out_row_bytes;
     for (int32_t at = 0; at < p.row_elements; at += Simd::bytes) {
-      const V index = Simd::load(x + at);
+      const int32_t left = p.row_elements - at;
+      const V index = load_up_to(x + at, left);
       const V even = words_at(table, _mm512_srli_epi16(index, 1), _mm512_test_epi16_mask(index, upper_even));
       const V odd = words_at(table, _mm512_srli_epi16(index, 9), _mm512_movepi16_mask(index));
       // Bit 0 of an index says which byte of its word: it goes where the index was.
       const V first = _mm512_srlv_epi16(even, _mm512_and_si512(_mm512_slli_epi16(index, 3), eight));
       const V second = _mm512_sllv_epi16(odd, _mm512_andnot_si512(_mm512_srli_epi16(index, 5), eight));
       const V q = _mm512_ternarylogic_epi64(low_byte, first, second, 0xca);
-      store_up_to(y + at, q, p.row_elements - at);
+      store_up_to(y + at, q, left);
     }
   }
 }

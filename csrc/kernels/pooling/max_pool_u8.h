@@ -2,7 +2,7 @@
 #ifndef EDGEC_MAX_POOL_U8_H
 #define EDGEC_MAX_POOL_U8_H
 
-#include "kernels/simd/store.h"
+#include "kernels/simd/row_end.h"
 
 namespace {
 
