@@ -32,6 +32,10 @@ static inline int32_t edgec_mve_round_up(int32_t value, int32_t multiple) { retu
   "vmladava.s8 r4, q4, q2\n"    \
   "vldrw.u32 q3, [r1, #-16]\n"  \
   "vmladava.s8 r6, q4, q3\n"    \
+  EDGEC_MVE_PAIRS_SECOND(at)
+
+/* … of which the second position, where q0 to q3 are the weights. */
+#define EDGEC_MVE_PAIRS_SECOND(at) \
   "vldrb.u8 q5, [r5" at "\n"    \
   "vmladava.s8 r8, q5, q0\n"    \
   "vmladava.s8 r10, q5, q1\n"   \

@@ -14,7 +14,7 @@ from edgec.compress.float_run import ModelRunner
 from edgec.compress.observer import Histogram
 from edgec.compress.placement import Placement
 from edgec.compress.ranges import LATTICE_LEVELS
-from edgec.compress.splits import FIT, SELECT, Split
+from edgec.compress.splits import FIT, SELECT, Split, Spread
 from edgec.errors import DataError
 from edgec.graph.edit import shape_of
 from edgec.progress import Progress
@@ -70,7 +70,7 @@ def calibrate(
     distinct: dict[ir.Value, np.ndarray | None] = {v: np.empty(0, np.float32) for v in inputs}
     run = ModelRunner(model, list(names))
     limit = _probe_limit(model, most_probes)
-    pools = {part: _Pool(limit if split.degraded else max(limit * thirds // 3, 2)) for part, thirds in SHARE.items()}
+    pools = {part: Spread(limit if split.degraded else max(limit * thirds // 3, 2)) for part, thirds in SHARE.items()}
     for index, sample in enumerate(split):
         part = next((p for p in split.of(sample) if p in SHARE), None)
         if part is None:
@@ -100,27 +100,6 @@ def not_finite(name: str, index: int, bad: int, size: int) -> DataError:
         why=f"{bad} of its {size} values are NaN or infinite, though the inputs are finite",
         fix="check this sample's scale (is it preprocessed as in training?), or the model's weights",
     )
-
-
-class _Pool:
-    """At most `limit` of a stream of samples, evenly spread, whatever its length."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.stride, self.index = limit, 1, 0
-        self.kept: list[dict[str, np.ndarray]] = []
-
-    def add(self, sample: dict[str, np.ndarray]) -> None:
-        if self.index % self.stride == 0:
-            self.kept.append({name: array.copy() for name, array in sample.items()})  # not a view, which keeps its whole batch
-            if len(self.kept) == 2 * self.limit:
-                self.kept, self.stride = self.kept[::2], self.stride * 2
-        self.index += 1
-
-    def samples(self) -> list[dict[str, np.ndarray]]:
-        if not self.kept:
-            return []
-        chosen = np.unique(np.linspace(0, len(self.kept) - 1, min(len(self.kept), self.limit)).round().astype(int))
-        return [self.kept[i] for i in chosen]
 
 
 def _probe_limit(model: ir.Model, most: int) -> int:

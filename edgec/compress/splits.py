@@ -88,3 +88,24 @@ class Split:
             arrays = {name: array.reshape(-1, *shapes[name]) for name, array in batch.items()}
             for i in range(len(next(iter(arrays.values())))):
                 yield {name: array[i] for name, array in arrays.items()}
+
+
+class Spread:
+    """At most `limit` of a stream of samples, evenly spread, whatever its length; up to twice as many are held."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.stride, self.index = limit, 1, 0
+        self.kept: list[Batch] = []
+
+    def add(self, sample: Batch) -> None:
+        if self.index % self.stride == 0:
+            self.kept.append({name: array.copy() for name, array in sample.items()})  # not a view, which keeps its whole batch
+            if len(self.kept) == 2 * self.limit:
+                self.kept, self.stride = self.kept[::2], self.stride * 2
+        self.index += 1
+
+    def samples(self) -> list[Batch]:
+        if not self.kept:
+            return []
+        chosen = np.unique(np.linspace(0, len(self.kept) - 1, min(len(self.kept), self.limit)).round().astype(int))
+        return [self.kept[i] for i in chosen]

@@ -32,11 +32,7 @@
   "vmladava.s8 r4, q4, q2\n"    \
   "vshl.i8 q3, q3, #4\n"        \
   "vmladava.s8 r6, q4, q3\n"    \
-  "vldrb.u8 q5, [r5" at "\n"    \
-  "vmladava.s8 r8, q5, q0\n"    \
-  "vmladava.s8 r10, q5, q1\n"   \
-  "vmladava.s8 r12, q5, q2\n"   \
-  "vmladava.s8 lr, q5, q3\n"
+  EDGEC_MVE_PAIRS_SECOND(at)
 
 /* The part of a block that meets the first window. */
 #define NIBBLES_QUARTERS(product, window)  \

@@ -56,15 +56,7 @@ typedef char assert_row_layout[sizeof(dense_row) == 84 ? 1 : -1];
   "ldrd r4, r5, [r0]\n"       \
   "ldr r2, [r0, #8]\n"        \
   "strd r4, r8, [sp]\n"       \
-  "rsbs r3, r2, #0\n"         \
-  "and r3, r3, #3\n"          \
-  "movs r4, #" #block_bytes "\n" \
-  "muls r3, r4, r3\n"         \
-  "adr.w r4, 30f\n"           \
-  "orr r4, r4, #1\n"          \
-  "add r4, r4, r3\n"          \
-  "adds r2, r2, #3\n"         \
-  "lsrs r2, r2, #2\n"         \
+  EDGEC_MVE_PAIRS_ENTRY(block_bytes) \
   "strd r2, r4, [sp, #8]\n"
 
 #define WALK(block)                             \

@@ -137,11 +137,11 @@ class FloatNetwork(nn.Module):
         values: dict[str, Tensor] = {name: getattr(self, key) for name, key in self._constants.items()}
         values.update({name: x.squeeze(1) if _is_joint(self.inputs[name]) else x for name, x in inputs.items()})
         for i, step in enumerate(self._steps):
-            inputs = [None if name is None else values.get(name) for name in step.reads]
-            results = step.run(inputs)
+            read = [None if name is None else values.get(name) for name in step.reads]
+            results = step.run(read)
             values.update(zip(step.writes, results if isinstance(results, tuple) else (results,), strict=False))
             if observe is not None:
-                observe(i, inputs[0], values[step.writes[0]])
+                observe(i, read[0], values[step.writes[0]])
             for name in step.last:
                 del values[name]
         return {name: values[name].unsqueeze(1) if self._joint[name] else values[name] for name in (wanted or self.outputs)}

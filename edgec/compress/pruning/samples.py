@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.splits import FIT, PARTS, REPORT, Split
+from edgec.compress.splits import FIT, PARTS, REPORT, Split, Spread
 from edgec.data import SYNTHETIC, Samples, synthetic
 from edgec.errors import DataError
 from edgec.graph.edit import shape_of
@@ -50,7 +50,7 @@ def collect(model: ir.Model, data: Any, held_out: Any = None) -> Parts:
     split = Split(samples)
     largest = max(int(np.prod(shape_of(v))) * 4 for v in (*model.graph.inputs, *(o for n in model.graph for o in n.outputs)))
     most = int(np.clip(MEMORY // (2 * largest), 64, MOST))
-    kept = {part: _Spread(most // 3 if part != FIT else most - most // 3) for part in PARTS}
+    kept = {part: Spread(most // 3 if part != FIT else most - most // 3) for part in PARTS}
     for sample in split:
         parts_of_it = split.of(sample)
         for part in parts_of_it if held_out is None else dict.fromkeys(FIT if p == REPORT else p for p in parts_of_it):
@@ -68,22 +68,3 @@ def collect(model: ir.Model, data: Any, held_out: Any = None) -> Parts:
             fix="pass a few hundred unlabelled samples of what the device will see; thousands are better",
         )
     return parts
-
-
-class _Spread:
-    """At most `limit` samples of a stream of unknown length, evenly spread over it; up to twice as many are held."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.stride, self.seen = limit, 1, 0
-        self.kept: list[dict[str, np.ndarray]] = []
-
-    def add(self, sample: dict[str, np.ndarray]) -> None:
-        if self.seen % self.stride == 0:
-            self.kept.append(sample)
-            if len(self.kept) == 2 * self.limit:
-                self.kept, self.stride = self.kept[::2], self.stride * 2
-        self.seen += 1
-
-    def samples(self) -> list[dict[str, np.ndarray]]:
-        chosen = np.unique(np.linspace(0, len(self.kept) - 1, min(len(self.kept), self.limit)).round().astype(int))
-        return [self.kept[i] for i in chosen]
