@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "Artifact", "ArtifactError", "DataError", "Distill", "EdgecError", "FitError", "MismatchError", "ModelError", "ProgramError", "Prune",
+    "Artifact", "ArtifactError", "Calibration", "DataError", "Distill", "EdgecError", "FitError", "MismatchError", "ModelError", "ProgramError", "Prune",
     "Quantize", "Target", "ToolError", "UsageError", "compare", "compile", "load", "targets",
 ]  # fmt: skip
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from edgec.comparison import compare
     from edgec.compiler import compile
     from edgec.compress.passes import Distill, Prune, Quantize
+    from edgec.data import Calibration
     from edgec.errors import ArtifactError, DataError, EdgecError, FitError, MismatchError, ModelError, ProgramError, ToolError, UsageError
     from edgec.targets import Target
 
 _HOME = {
     "Artifact": "artifact", "load": "artifact", "compare": "comparison", "compile": "compiler", "Target": "targets", "targets": "targets",
-    "Prune": "compress.passes", "Distill": "compress.passes", "Quantize": "compress.passes",
+    "Calibration": "data", "Prune": "compress.passes", "Distill": "compress.passes", "Quantize": "compress.passes",
 }  # fmt: skip
 
 

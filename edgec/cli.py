@@ -28,7 +28,7 @@ def compile_command(args: argparse.Namespace) -> dict[str, Any]:
         artifact = edgec.compile(
             args.model,
             args.target,
-            calibration=args.calibration,
+            calibration=cli_compress.calibration(args),
             shapes=dict(_shape(text) for text in args.shape),
             inputs=args.cut_input,
             outputs=args.cut_output,
@@ -304,6 +304,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("model", help="float or QDQ .onnx file")
     sub.add_argument("--target", "-t", required=True, help="a name that `edgec targets` lists")
     sub.add_argument("--calibration", "-c", metavar="FILE", help=".npy or .npz of inputs; or synthetic")
+    cli_compress.add_held_out(sub)
     sub.add_argument("--output", "-o", metavar="FILE", help="the .edgec file (default: the model's name)")
     sub.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="shape of an input with open dimensions")
     sub.add_argument("--cut-input", action="append", default=[], metavar="TENSOR", help="cut the graph: this tensor becomes an input")

@@ -16,6 +16,7 @@ def add_compress(sub: argparse.ArgumentParser) -> None:
     """Arguments of `edgec compress`."""
     sub.add_argument("model", help="float .onnx file")
     sub.add_argument("--calibration", "-c", metavar="FILE", required=True, help=".npy or .npz of unlabelled inputs")
+    add_held_out(sub)
     sub.add_argument("--output", "-o", metavar="FILE", required=True, help="the .onnx file: float, or QDQ with --quantize")
     sub.add_argument("--macs", type=float, metavar="FRACTION", help="prune: fraction of the multiply-accumulates to keep, such as 0.66")
     sub.add_argument("--distill", type=float, metavar="SECONDS", help="then train against the model itself for so long (needs torch)")
@@ -27,20 +28,34 @@ def add_compress(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--quiet", "-q", action="store_true", help="no progress")
 
 
+def add_held_out(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--held-out", metavar="FILE", help="other inputs for the report's figures; else a quarter of --calibration is kept for them")
+
+
+def calibration(args: argparse.Namespace) -> Any:
+    """What --calibration and --held-out name."""
+    if args.held_out is None:
+        return args.calibration
+    if args.calibration is None:
+        raise UsageError("--held-out without --calibration", where="--held-out", why="it judges what was fitted to others", fix="add --calibration FILE")
+    return edgec.Calibration(args.calibration, args.held_out)
+
+
 def compress(args: argparse.Namespace, shapes: dict[str, Any], progress: Any) -> dict[str, Any]:
     """Apply the passes that the arguments name, in order; plain values of what each did."""
     from edgec.limits import parse_size
 
     passes: list[Any] = []
+    samples = calibration(args)
     if args.macs is not None:
-        passes.append(edgec.Prune(args.calibration, macs=args.macs))
+        passes.append(edgec.Prune(samples, macs=args.macs))
     if args.distill is not None:
-        passes.append(edgec.Distill(args.calibration, teacher=args.model, seconds=args.distill, seed=args.seed, checkpoint=args.checkpoint))
+        passes.append(edgec.Distill(samples, teacher=args.model, seconds=args.distill, seed=args.seed, checkpoint=args.checkpoint))
     options: dict[str, Any] = {} if args.weight_bits is None else {"weight_bits": args.weight_bits}
     if args.weight_bytes is not None:
         options["weight_bytes"] = parse_size(args.weight_bytes, "--weight-bytes")
     if args.quantize or options:
-        passes.append(edgec.Quantize(args.calibration, **options))
+        passes.append(edgec.Quantize(samples, **options))
     if not passes:
         raise UsageError("nothing to do", where="edgec compress", why="no pass is named", fix="give --macs, --distill, --quantize or --weight-bits")
     made: Any = args.model

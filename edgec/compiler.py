@@ -49,7 +49,8 @@ def compile(
         model: float or QDQ ONNX: a path, the file's bytes, a ModelProto, or what a compression pass made.
         target: a name from `edgec.targets.names()`, or a Target.
         calibration: for a float model: an array [N, …], a .npy/.npz path, an iterable of samples or batches (dicts for
-            several inputs), or "synthetic" (noise: the report then says that accuracy is unverified). float32, finite.
+            several inputs), or "synthetic" (noise: the report then says that accuracy is unverified). float32, finite. A quarter of the
+            samples is kept for the report's figures; `edgec.Calibration(samples, held_out)` brings others for them and fits to all.
         shapes: input name → shape, for models with open dimensions.
         inputs, outputs: names of tensors to cut the graph at; the report then says what is left to the caller.
         skip_passes: names of float passes (`edgec.graph.PASSES`) to leave out.

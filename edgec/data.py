@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,22 @@ import numpy as np
 from edgec.errors import DataError
 
 Batch = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Samples to fit to and to choose with, and others that only the report's figures are taken from.
+
+    Without it a quarter of the samples is kept for the report, by hash (`edgec.compress.splits`). Where samples are few and there are
+    others to judge by, nothing needs to be kept.
+
+    samples, held_out: each as `edgec.compile` takes calibration; no sample may be in both.
+    """
+
+    samples: Any
+    held_out: Any
+
+
 SYNTHETIC = "synthetic"
 SYNTHETIC_SAMPLES = 64
 
@@ -26,10 +43,16 @@ class Samples:
             walked only once, is spooled to a temporary file on the way, so that memory stays bounded.
         shapes: input name → shape of one sample as the model has it (batch axis 1 included).
         argument: how the user calls it, for messages.
+
+    Attributes:
+        held_out: of a source that is a Calibration its other samples, else None.
     """
 
     def __init__(self, source: Any, shapes: Mapping[str, tuple[int, ...]], *, batch: int = 16, argument: str = "calibration") -> None:
         self.shapes, self.batch, self.argument = dict(shapes), batch, argument
+        self.held_out: Samples | None = None
+        if isinstance(source, Calibration):
+            self.held_out, source = Samples(source.held_out, shapes, batch=batch, argument="held_out"), source.samples
         if isinstance(source, (str, os.PathLike)):
             named, source = ":" in str(source) and not Path(source).is_file(), os.fspath(source)
             source = read_array(source, argument) if named else self._read(Path(source))

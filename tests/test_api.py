@@ -120,6 +120,21 @@ def test_calibration_takes_arrays_files_and_iterables(tmp_path):
     assert len(artifacts) == 1
 
 
+def test_samples_held_out_for_the_report_on_the_command_line(tmp_path, capsys):
+    net = network("digits")
+    np.save(tmp_path / "x.npy", net.calibration[:40])
+    np.save(tmp_path / "other.npy", net.samples[:7])
+    files = ["-c", str(tmp_path / "x.npy"), "--held-out", str(tmp_path / "other.npy")]
+    argv = ["compile", str(net.path), "-t", "host", *files, "-o", str(tmp_path / "d.edgec"), "--json"]
+    assert cli.main(argv) == 0
+    found = json.loads(capsys.readouterr().out)["quantization"]
+    assert found["held_out"] and found["samples"] == 47 and found["outputs"][0]["samples"] == 7
+    assert cli.main(["compress", str(net.path), *files, "--quantize", "-o", str(tmp_path / "d.onnx"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passes"][0]["parts"]["report"] == 7
+    assert cli.main([*argv[:4], *files[2:], "--json"]) != 0
+    assert "without --calibration" in capsys.readouterr().out
+
+
 def test_command_line(tmp_path, capsys):
     net = network("digits")
     np.save(tmp_path / "x.npy", net.calibration[:64])

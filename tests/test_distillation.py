@@ -193,8 +193,14 @@ def test_seconds_end_a_run_and_progress_reaches_one(torch, student, teacher, dat
 
 def test_other_data_for_the_figures_leaves_more_to_train_on(torch, student, teacher, data):
     _, some = distill(student, teacher, data, steps=2, threads=1)
-    _, more = distill(student, teacher, data, steps=2, threads=1, held_out=network("digits").samples[:40])
+    _, more = distill(student, teacher, edgec.Calibration(data, network("digits").samples[:40]), steps=2, threads=1)
     assert more["samples"]["train"] > some["samples"]["train"] and more["samples"]["report"] == 40
+
+
+def test_a_student_is_quantized_with_the_same_parts(torch, student, teacher, data):
+    held = network("digits").samples[:40]
+    _, report = distill(student, teacher, edgec.Calibration(data, held), steps=1, threads=1, quantize={"output_ranges": False})
+    assert report["quantized"] and report["samples"]["report"] == 40
 
 
 def test_the_last_state_and_more_data_instead_of_a_choice(torch, student, teacher, data):

@@ -11,7 +11,9 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import onnx
 import pytest
+from onnx_ir import to_proto
 
+import edgec
 from edgec import cli
 from edgec.compress import Options, quantize
 from edgec.compress.candidate import Candidate, Judgement, RangeOptions
@@ -53,8 +55,6 @@ def test_report_is_of_samples_that_chose_nothing():
     assert report.outputs[0].agreement is not None and report.output_sqnr_db[report.outputs[0].name] > 20
     # most of them left out, the rest elsewhere: nothing but the report changes
     a, b = (quantize(small(), data, options=QUICK)[0] for data in (x, np.concatenate([x[~held], x[held][:4]])))
-    from onnx_ir import to_proto
-
     assert to_proto(a).SerializeToString(deterministic=True) == to_proto(b).SerializeToString(deterministic=True)
 
 
@@ -72,6 +72,24 @@ def test_few_samples_take_every_rung_and_say_so():
     _, report = quantize(small(), samples(10))
     assert "10 samples are too few" in report.degraded and all(r.kept for r in report.rungs) and report.outputs[0].samples == 10
     assert "too few" in "\n".join(ladder_lines(report.as_dict()))
+
+
+def test_samples_held_out_for_the_report_leave_more_to_fit_to():
+    x, other = samples(60), samples(90)[60:]
+    made, report = quantize(small(), edgec.Calibration(x, other[:20]), options=QUICK)
+    again, elsewhere = quantize(small(), edgec.Calibration(x, other[20:]), options=QUICK)
+    without, plain = quantize(small(), x, options=QUICK)
+    assert report.samples == 80 and report.outputs[0].samples == report.parts["report"] == 20 and elsewhere.outputs[0].samples == 10
+    assert report.probes == plain.probes + plain.parts["report"] and report.parts["fit"] > plain.parts["fit"]
+    first, second, third = (to_proto(m).SerializeToString(deterministic=True) for m in (made, again, without))
+    assert first == second != third
+    assert "on 20 held-out samples" in "\n".join(ladder_lines(report.as_dict()))
+
+
+def test_few_samples_and_others_for_the_report():
+    _, report = quantize(small(), edgec.Calibration(samples(10), samples(90)[60:]), options=QUICK)
+    assert "10 samples are too few" in report.degraded and all(r.kept for r in report.rungs) and report.outputs[0].samples == 30
+    assert "on 30 held-out samples" in "\n".join(ladder_lines(report.as_dict()))
 
 
 def test_gain_and_chance():
@@ -138,8 +156,6 @@ def test_command_line(tmp_path, capsys):
 
 
 def test_sensitivity_of_a_quantized_model_is_an_error(tmp_path):
-    from onnx_ir import to_proto
-
     from edgec.cli_sensitivity import sensitivity
 
     path = tmp_path / "q.onnx"

@@ -18,6 +18,7 @@ from edgec.compress.pruning.selection import Reading, eliminate
 from edgec.compress.pruning.sites import find_sites
 from edgec.compress.segment import copy_nodes, runs_in_batches
 from edgec.compress.splits import parts_of
+from edgec.data import Calibration
 from edgec.errors import DataError, UsageError
 from edgec.graph.channels import ChannelSpaces
 from edgec.graph.narrow import narrow
@@ -453,9 +454,9 @@ def test_the_select_part_can_be_left_out_of_the_fit():
 def test_other_samples_for_the_figures_leave_more_to_fit():
     model, x, other = optimized(residual()), data(), data(seed=6)
     plain = prune(model, x, channels={"n0": 4}, refine_steps=3)[1]["samples"]
-    made, report = prune(model, x, channels={"n0": 4}, refine_steps=3, held_out=other[:40])
+    made, report = prune(model, Calibration(x, other[:40]), channels={"n0": 4}, refine_steps=3)
     assert report["samples"]["fit"] == plain["fit"] + plain["report"] and report["samples"]["report"] == 40
-    apart, moved = prune(model, x, channels={"n0": 4}, refine_steps=3, held_out=other[40:60])
+    apart, moved = prune(model, Calibration(x, other[40:60]), channels={"n0": 4}, refine_steps=3)
     assert ir.to_proto(made).SerializeToString() == ir.to_proto(apart).SerializeToString() and moved["loss"] != report["loss"]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edgec.compress.splits import FEWEST, FRACTIONS, PARTS, Split, part_of, parts_of
-from edgec.data import Samples
+from edgec.data import Calibration, Samples
+from edgec.errors import DataError
 
 
 def images(n: int, seed: int = 0) -> np.ndarray:
@@ -49,9 +50,7 @@ def test_parts_of_a_stream(streamed):
     for name in PARTS:
         np.testing.assert_array_equal(found[name], x[parts_of(x) == name].astype(np.float32))
         assert len(found[name]) == split.counts[name]
-    np.testing.assert_array_equal(np.concatenate([b["x"] for b in split.part(*PARTS)]), x)
-    both = np.concatenate([b["x"] for b in split.part("fit", "select")])
-    np.testing.assert_array_equal(both, x[parts_of(x) != "report"])
+    assert [parts for _, parts in split.walk()] == [(part,) for part in parts_of(x)]
 
 
 def test_duplicates_stay_together():
@@ -66,9 +65,41 @@ def test_few_samples_are_not_split_and_that_is_said():
     assert "31 samples are too few" in split.degraded
     for name in PARTS:
         np.testing.assert_array_equal(np.concatenate([b["x"] for b in split.part(name)]), x)
-    assert split.of({"x": x[:1].astype(np.float32)}) == PARTS
+    assert [parts for _, parts in split.walk()] == [PARTS] * len(x)
 
 
 def test_equal_samples_are_not_split_and_that_is_said():
     split = Split(Samples(np.repeat(images(1), 200, axis=0), {"x": (1, 5, 4)}))
     assert "many are equal" in split.degraded and split.samples == 200
+
+
+def stream(x: np.ndarray, held_out: np.ndarray) -> Samples:
+    return Samples(Calibration(x, held_out), {"x": (1, 5, 4)})
+
+
+def test_samples_to_be_judged_by_leave_all_others_to_fit_and_choose():
+    x, other = images(90), images(20, seed=1)
+    split, parts = Split(stream(x, other)), parts_of(x)
+    assert not split.degraded and split.samples == 110 == sum(split.counts.values()) and split.counts["report"] == 20
+    found = {name: np.concatenate([b["x"] for b in split.part(name)]) for name in PARTS}
+    np.testing.assert_array_equal(found["fit"], x[parts != "select"])
+    np.testing.assert_array_equal(found["select"], x[parts == "select"])
+    np.testing.assert_array_equal(found["report"], other)
+
+
+def test_few_samples_and_others_to_be_judged_by():
+    x, other = images(10), images(3, seed=1)
+    split = Split(stream(x, other))
+    assert "10 samples are too few" in split.degraded and "choices are made on the samples fitted to" in split.degraded
+    assert [parts for _, parts in split.walk()] == [("fit", "select")] * 10 + [("report",)] * 3
+
+
+def test_no_sample_may_judge_what_was_fitted_to_it():
+    x = images(60)
+    with pytest.raises(DataError, match="2 samples are also among the held-out ones"):
+        Split(stream(x, np.concatenate([images(20, seed=1), x[5:7]])))
+
+
+def test_held_out_samples_are_checked_under_their_own_name():
+    with pytest.raises(DataError, match="held_out, sample 0"):
+        Split(stream(images(60), np.zeros((4, 3), np.float32)))

@@ -71,8 +71,8 @@ def calibrate(
     run = ModelRunner(model, list(names))
     limit = _probe_limit(model, most_probes)
     pools = {part: Spread(limit if split.degraded else max(limit * thirds // 3, 2)) for part, thirds in SHARE.items()}
-    for index, sample in enumerate(split):
-        part = next((p for p in split.of(sample) if p in SHARE), None)
+    for index, (sample, parts) in enumerate(split.walk()):
+        part = next((p for p in parts if p in SHARE), None)
         if part is None:
             continue
         results = run(sample) | {v.name: sample[v.name] for v in inputs}

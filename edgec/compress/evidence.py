@@ -36,12 +36,12 @@ def evidence(
         DataError: a float value is not finite.
     """
     runs = ModelRunner(exact, [a for a, _ in names.values()]), ModelRunner(quantized, [b for _, b in names.values()], plain=True)
-    total = split.samples if split.degraded else split.counts[REPORT]
+    total = split.counts[REPORT] if split.held_out or not split.degraded else split.samples
     stride = -(-total // MOST)
     sums = {name: {"signal": 0.0, "noise": 0.0, "same": 0, "classes": False} for name in names}
     count = seen = 0
-    for index, sample in enumerate(split):
-        if REPORT not in split.of(sample):
+    for index, (sample, parts) in enumerate(split.walk()):
+        if REPORT not in parts:
             continue
         seen += 1
         if (seen - 1) % stride:

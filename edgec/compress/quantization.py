@@ -79,7 +79,7 @@ def quantize(
 
     The data is split by hash (`splits`). The rungs that options allow (`ladder`) are fitted to the fit part and kept if they help
     on the select part; what is kept is then fitted to both. The report part has no say in anything: the report's outputs are
-    measured on it.
+    measured on it. An `edgec.Calibration` brings a report part of its own.
 
     Args:
         model: static shapes, after `edgec.graph.optimize`; it is not changed.
@@ -108,7 +108,8 @@ def quantize(
     ranges, walk = chosen.final()
     c = chosen.candidate
     report = QuantizationReport(
-        samples=split.samples, probes=len(c.found.fit), parts=split.counts, degraded=split.degraded, synthetic=is_synthetic(calibration),
+        samples=split.samples, probes=len(c.found.fit), parts=split.counts, degraded=split.degraded, held_out=split.held_out is not None,
+        synthetic=is_synthetic(calibration),
         rungs=ladder.rungs, tensors=c.reports(ranges), layers=walk.layers,
         weight_bits=bits, weight_bytes=weight_bytes(model, bits), sensitivities=sensitivities,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from edgec.data import Batch, Samples
+from edgec.errors import DataError
 
 FIT, SELECT, REPORT = PARTS = ("fit", "select", "report")
 FRACTIONS = {FIT: 0.5, SELECT: 0.25, REPORT: 0.25}
@@ -30,11 +31,14 @@ def part_of(sample: np.ndarray | Mapping[str, np.ndarray]) -> str:
     What is hashed are the values as little-endian float32 in C order, several inputs one after another by name, so that an image
     is the same sample as uint8 and as float32, with and without a batch axis.
     """
-    named = sample if isinstance(sample, Mapping) else {"": sample}
+    return _PART_OF_QUARTER[_digest(sample if isinstance(sample, Mapping) else {"": sample})[0] >> 6]
+
+
+def _digest(sample: Mapping[str, np.ndarray]) -> bytes:
     digest = hashlib.sha256()
-    for name in sorted(named):
-        digest.update(np.ascontiguousarray(named[name], "<f4").tobytes())
-    return _PART_OF_QUARTER[digest.digest()[0] >> 6]
+    for name in sorted(sample):
+        digest.update(np.ascontiguousarray(sample[name], "<f4").tobytes())
+    return digest.digest()
 
 
 _PART_OF_QUARTER = (FIT, FIT, SELECT, REPORT)
@@ -48,46 +52,67 @@ def parts_of(samples: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class Split:
-    """The parts of a stream, which is walked once to count them.
+    """The parts of a stream, which is walked once to count them. Where it brings samples of its own to be judged by (`Calibration`), these
+    are the report part, and what the hash would keep for it belongs to the fit part.
 
     Attributes:
-        counts: samples of each part as the hash has it; samples: all of them.
-        degraded: "" if the parts are disjoint; else why they are not: every part then is the whole stream.
+        counts: samples of each part; samples: all of them.
+        degraded: "" if the fit and the select part are disjoint; else why they are not: each part of the stream then is the whole of it.
+
+    Raises:
+        DataError: a sample is in the stream and among those to be judged by.
     """
 
     def __init__(self, samples: Samples) -> None:
-        self.source = samples
+        self.source, self.held_out, self.degraded = samples, samples.held_out, ""
         self.counts = dict.fromkeys(PARTS, 0)
-        for sample in self:
-            self.counts[part_of(sample)] += 1
+        self._check_apart()
+        for _, (part,) in self.walk():
+            self.counts[part] += 1
         self.samples = sum(self.counts.values())
-        self.degraded = ""
-        smallest = min(PARTS, key=lambda p: self.counts[p])
-        if self.samples < FEWEST:
-            self.degraded = f"{self.samples} samples are too few to hold any out ({FEWEST} are needed): figures are on the samples fitted to"
-        elif self.counts[smallest] < FEWEST_OF_A_PART:
-            self.degraded = (
-                f"of {self.samples} samples only {self.counts[smallest]} fall into the {smallest} part, most likely because many are equal:"
-                " figures are on the samples fitted to"
-            )
+        given = self.samples - (self.counts[REPORT] if self.held_out else 0)
+        least = min((p for p in PARTS if p != REPORT or not self.held_out), key=lambda p: self.counts[p])
+        end = "choices are made on the samples fitted to" if self.held_out else "figures are on the samples fitted to"
+        if given < FEWEST:
+            self.degraded = f"{given} samples are too few to hold any out ({FEWEST} are needed): {end}"
+        elif self.counts[least] < FEWEST_OF_A_PART:
+            self.degraded = f"of {given} samples only {self.counts[least]} fall into the {least} part, most likely because many are equal: {end}"
 
-    def part(self, *names: str) -> Samples:
-        """The samples of these parts, in the order of the stream."""
-        if self.degraded or set(names) >= set(PARTS):
-            return self.source
-        walk = lambda: (s for s in self if part_of(s) in names)  # noqa: E731
+    def walk(self) -> Iterator[tuple[Batch, tuple[str, ...]]]:
+        """Each sample and the parts that it serves: one, or several where the stream could not be parted."""
+        for sample in _one_by_one(self.source):
+            yield sample, self._parts(sample)
+        for sample in _one_by_one(self.held_out) if self.held_out else ():
+            yield sample, (REPORT,)
+
+    def part(self, name: str) -> Samples:
+        """The samples of one part, in the order of the stream."""
+        walk = lambda: (sample for sample, parts in self.walk() if name in parts)  # noqa: E731
         return Samples(walk, self.source.shapes, batch=self.source.batch, argument=self.source.argument)
 
-    def of(self, sample: Batch) -> tuple[str, ...]:
-        """The parts that one sample serves: one, or all of them where nothing is held out."""
-        return PARTS if self.degraded else (part_of(sample),)
+    def _parts(self, sample: Batch) -> tuple[str, ...]:
+        if self.degraded:
+            return (FIT, SELECT) if self.held_out else PARTS
+        part = part_of(sample)
+        return (FIT if self.held_out and part == REPORT else part,)
 
-    def __iter__(self) -> Iterator[Batch]:
-        shapes = self.source.shapes
-        for batch in self.source:
-            arrays = {name: array.reshape(-1, *shapes[name]) for name, array in batch.items()}
-            for i in range(len(next(iter(arrays.values())))):
-                yield {name: array[i] for name, array in arrays.items()}
+    def _check_apart(self) -> None:
+        if self.held_out is None:
+            return
+        apart = {_digest(sample) for sample in _one_by_one(self.held_out)}
+        same = sum(_digest(sample) in apart for sample in _one_by_one(self.source))
+        if same:
+            raise DataError(
+                f"{same} samples are also among the held-out ones", where=self.held_out.argument,
+                why="figures on samples that were fitted to are too good", fix="take them out of one of the two",
+            )  # fmt: skip
+
+
+def _one_by_one(stream: Samples) -> Iterator[Batch]:
+    for batch in stream:
+        arrays = {name: array.reshape(-1, *stream.shapes[name]) for name, array in batch.items()}
+        for i in range(len(next(iter(arrays.values())))):
+            yield {name: array[i] for name, array in arrays.items()}
 
 
 class Spread:

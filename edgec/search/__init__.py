@@ -101,11 +101,11 @@ class _Held:
 
     def __init__(self, model: ir.Model, data: Any) -> None:
         from edgec.compress.splits import REPORT, SELECT, Split
-        from edgec.data import Samples
+        from edgec.data import samples_of
         from edgec.graph.edit import shape_of
 
         self.shapes = {v.name: shape_of(v) for v in model.graph.inputs}
-        split = Split(data if isinstance(data, Samples) else Samples(data, self.shapes))
+        split = Split(samples_of(data, self.shapes))
         self.degraded = split.degraded
         self.select, self.report = (self._arrays(split.part(name)) for name in (SELECT, REPORT))
 

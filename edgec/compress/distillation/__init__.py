@@ -46,7 +46,6 @@ def distill(
     temperature: float = 2.0,
     divergence: float = 0.2,
     features: float = 0.0,
-    held_out: Any = None,
     threads: int | None = 1,
     precision: str = "auto",
     choose: str = "best",
@@ -62,7 +61,7 @@ def distill(
     Args:
         student: float or QDQ, imported by edgec.importer; teacher: float, the same inputs and outputs. Neither is changed.
         data: unlabelled samples as edgec.compile takes calibration: the fit part (by hash) is trained on, the select part chooses
-            the state that is kept, figures are those of the report part.
+            the state that is kept, figures are those of the report part, or of the held-out samples of an `edgec.Calibration`.
         seconds, steps: the budget, one of the two. A run of `steps` is reproducible on one machine with one number of threads.
         quantize: None, or quantization options (edgec.compress.Options or a dict of them): a float student is quantized first.
         augment: "none", "mixup", "image", "features", or a function (float32 [n, *shape], numpy Generator) → the same shape. "auto" takes
@@ -76,7 +75,6 @@ def distill(
             better with a few hundred samples, or where the student was fitted to that part before.
         learned_rounding: of a QDQ student, which weights settle on integers one by one instead of being rounded straight through in every step:
             "narrow" those of 4 bits, "all", or "none". None of them is rounded before nine tenths of the run: give a budget that can be spent.
-        held_out: other samples to take the report's figures from; the report part of data is then trained on too.
         threads: of torch; None is its own choice. Beside other work on the machine two are far slower than one (58 steps instead of 319).
         precision: of training steps, never of figures: "float32", "bfloat16", or "auto": bfloat16 for a float student on a processor that
             multiplies it, which takes 0.6 of the time.
@@ -96,4 +94,4 @@ def distill(
         seconds, steps, seed, batch, learning_rate, warmup, average, temperature, divergence, features, threads, precision, choose,
         augment if isinstance(augment, str) else getattr(augment, "__qualname__", "function"), learned_rounding,
     )  # fmt: skip
-    return run(student, teacher, data, options, quantize=quantize, augment=augment, held_out=held_out, checkpoint=None if checkpoint is None else Path(checkpoint), progress=progress)
+    return run(student, teacher, data, options, quantize=quantize, augment=augment, checkpoint=None if checkpoint is None else Path(checkpoint), progress=progress)

@@ -21,8 +21,8 @@ from edgec.compress.distillation.samples import SampleStore
 from edgec.compress.distillation.students import Student, match_features, student_of
 from edgec.compress.distillation.training import MEASURED, SELECTED_AT_MOST, Budget, Training, digest, tensors
 from edgec.compress.report import sqnr_db
-from edgec.compress.splits import FIT, REPORT, SELECT
-from edgec.data import Samples
+from edgec.compress.splits import FIT, SELECT
+from edgec.data import Batch, Calibration, Samples
 from edgec.errors import UsageError
 from edgec.graph.edit import shape_of
 
@@ -84,16 +84,13 @@ def run(
     *,
     quantize: Any,
     augment: str | Augment,
-    held_out: Any,
     checkpoint: Path | None,
     progress: Callable[[str, float], None] | None,
 ) -> tuple[ir.Model, dict[str, Any]]:
     augmentation = chosen(augment)
     _check_pair(student, teacher)
     shapes = {v.name: shape_of(v) for v in student.graph.inputs}
-    trained = (FIT, *((SELECT,) if options.choose == "last" else ()), *((REPORT,) if held_out is not None else ()))
-    samples = SampleStore(data, shapes, trained=trained)
-    judged = samples if held_out is None else SampleStore(held_out, shapes, argument="held_out")
+    samples = SampleStore(data, shapes, trained=(FIT, SELECT) if options.choose == "last" else (FIT,))
     if quantize is not None and not importer.is_quantized(student):
         student = _quantized(student, samples, quantize, progress)
     with _deterministic(options.threads) as threads:
@@ -103,8 +100,7 @@ def run(
         precision = _precision(options.precision, network.quantized)
         identity = asdict(options) | {"threads": threads, "precision": str(precision), "torch": str(torch.__version__), "data": samples.digest, "teacher": digest(list(teaching.buffers()))}
         match_features(network, teaching, tensors(samples.rows(samples.train[:MEASURED])))
-        index = judged.report if held_out is None else np.arange(judged.count)
-        before = figures(network, teaching, judged, index)
+        before = figures(network, teaching, samples, samples.report)
         training = Training(
             network, teaching, objective, samples, Budget(options.steps, options.seconds),
             batch=options.batch, learning_rate=options.learning_rate or RATES[network.quantized], warmup=options.warmup, decay=options.average,
@@ -112,7 +108,7 @@ def run(
         )  # fmt: skip
         started = time.monotonic()
         training.run()
-        after = figures(network, teaching, judged, index)
+        after = figures(network, teaching, samples, samples.report)
         report = {
             "options": asdict(options) | {"learning_rate": training.learning_rate, "threads": threads, "precision": str(precision).removeprefix("torch.")},
             "quantized": network.quantized,
@@ -121,7 +117,7 @@ def run(
             "seconds": round(training.elapsed, 1),
             "seconds_of_this_call": round(time.monotonic() - started, 1),
             "resumed_from": training.resumed_from,
-            "samples": {"train": len(samples.train), "select": 0 if options.choose == "last" else len(samples.select), "report": len(index)},
+            "samples": {"train": len(samples.train), "select": 0 if options.choose == "last" else len(samples.select), "report": len(samples.report)},
             "not_held_out": samples.degraded,
             "loss": {"train": training.curve.train, "select": training.curve.select},
             "selected_step": training.best_step,
@@ -161,13 +157,15 @@ def _check_pair(student: ir.Model, teacher: ir.Model) -> None:
 
 
 def _quantized(model: ir.Model, samples: SampleStore, options: Any, progress: Callable[[str, float], None] | None) -> ir.Model:
-    """The float student as QDQ model, calibrated on the first samples of all parts, which quantize keeps apart by the same hash."""
+    """The float student as QDQ model, calibrated on the first samples of all parts, which quantize keeps apart in the same way."""
     from edgec.compress import options_by_name, quantize_model
 
-    calibration = Samples(
-        lambda: ({name: rows[0] for name, rows in samples.rows([i]).items()} for i in range(min(samples.count, CALIBRATED))), samples.shapes
-    )
-    quantized, _ = quantize_model(model, calibration, options=options_by_name(options) if isinstance(options, Mapping) else options, progress=progress)
+    def walk(index: np.ndarray) -> Callable[[], Iterator[Batch]]:
+        return lambda: ({name: rows[0] for name, rows in samples.rows([i]).items()} for i in index)
+
+    first = samples.given[:CALIBRATED]
+    source = Calibration(walk(first), walk(samples.report)) if samples.held_out else walk(first)
+    quantized, _ = quantize_model(model, Samples(source, samples.shapes), options=options_by_name(options) if isinstance(options, Mapping) else options, progress=progress)
     return importer.fold(quantized)
 
 

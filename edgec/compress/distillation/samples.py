@@ -23,32 +23,32 @@ class SampleStore:
         trained: the parts to train on.
 
     Attributes:
-        train, select, report: indices int64 into the rows. digest: SHA-256 over all of them.
-        degraded: why the parts are not disjoint, or "".
+        train, select, report: indices int64 into the rows; given: of all samples but those that came to be held out. digest: SHA-256 over all.
+        degraded: why the parts are not disjoint, or "". held_out: whether the report part came with the samples.
     """
 
-    def __init__(self, source: Any, shapes: Mapping[str, tuple[int, ...]], *, trained: Sequence[str] = (FIT,), argument: str = "data") -> None:
+    def __init__(self, source: Any, shapes: Mapping[str, tuple[int, ...]], *, trained: Sequence[str] = (FIT,)) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
-        split = Split(source if isinstance(source, Samples) else Samples(source, self.shapes, argument=argument))
+        split = Split(source if isinstance(source, Samples) else Samples(source, self.shapes, argument="data"))
         digest = hashlib.sha256()
         self._files = {name: tempfile.TemporaryFile() for name in self.shapes}
         parts: list[tuple[str, ...]] = []
-        for batch in split.source:
-            arrays = {name: np.ascontiguousarray(a.reshape(-1, *self.shapes[name]), np.float32) for name, a in batch.items()}
-            for i in range(len(next(iter(arrays.values())))):
-                parts.append(split.of({name: a[i] for name, a in arrays.items()}))
-            for name, array in arrays.items():
-                digest.update(array.tobytes())
-                self._files[name].write(array.tobytes())
+        for sample, served in split.walk():
+            parts.append(served)
+            for name in self.shapes:
+                data = np.ascontiguousarray(sample[name], np.float32).tobytes()
+                digest.update(data)
+                self._files[name].write(data)
         self._rows = {}
         for name, file in self._files.items():
             file.flush()
             self._rows[name] = np.memmap(file, np.float32, "r", shape=(len(parts), *self.shapes[name]))
-        self.digest, self.degraded, self.count = digest.hexdigest(), split.degraded, len(parts)
+        self.digest, self.degraded, self.held_out = digest.hexdigest(), split.degraded, split.held_out is not None
         self.train, self.select, self.report = (
             np.array([i for i, p in enumerate(parts) if set(p) & wanted], np.int64)
             for wanted in (set(trained), {SELECT}, {REPORT})
         )
+        self.given = np.arange(len(parts) - (len(self.report) if self.held_out else 0))
 
     def rows(self, index: Sequence[int] | np.ndarray) -> Arrays:
         """float32 [len(index), *shape] by input name."""

@@ -40,7 +40,6 @@ def prune(
     search_steps: int = MEASURED,
     refine_steps: int = REFINED,
     keep_select: bool = False,
-    held_out: Any = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[ir.Model, dict[str, Any]]:
@@ -48,8 +47,8 @@ def prune(
 
     Args:
         model: static shapes, after `edgec.graph.optimize` (batch normalization folded); it is not changed.
-        data: unlabelled samples as `edgec.data.Samples` takes them. Half of them fit, a quarter chooses, a quarter reports, by hash;
-            the final weights are fitted to the first two parts (but see keep_select).
+        data: unlabelled samples as `edgec.data.Samples` takes them. Half of them fit, a quarter chooses, a quarter reports, by hash
+            (or the held-out samples of an `edgec.Calibration` report); the final weights are fitted to the first two parts (but see keep_select).
         macs: fraction of the multiply-accumulates to keep, at most; widths are searched. Or
         channels: layer → number of output channels, by node or output name; layers tied to it (a residual sum) follow.
         granularity: channels that remain are a multiple of this wherever any go. Cortex-M kernels compute two output channels
@@ -57,7 +56,6 @@ def prune(
         search_steps: networks reconstructed and measured while widths are searched; more is slower and rarely better.
         refine_steps: of gradient descent on all layers together after the closed form, kept if held-out samples say so; 0 for none.
         keep_select: leave the select part out of the final fit, so that it can judge the result beside others.
-        held_out: other samples to take the report's figures from; the report part of data is then fitted to.
 
     Returns: a valid ONNX model with the same inputs and outputs, and a report: `macs`, `macs_kept`, `groups` (name, channels, kept),
         `protected` (name, why), `measured` (widths tried and their loss on the select part), `refined` (what came of it), and `loss`, `agreement` and `sqnr_db` on
@@ -87,7 +85,7 @@ def prune(
         raise UsageError(
             f"granularity={granularity!r}", where="prune, granularity", why="it is a number of channels, at least 1", fix="pass 2 or 4"
         )
-    parts = collect(model, data, held_out)
+    parts = collect(model, data)
     tell("prune: rank channels", 0.0)
     pruner = Pruner(model, parts, granularity, seed)
     cost = Cost(model, pruner.channels, pruner.groups)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.splits import FIT, PARTS, REPORT, Split, Spread
-from edgec.data import SYNTHETIC, Samples, synthetic
+from edgec.compress.splits import FIT, PARTS, Split, Spread
+from edgec.data import samples_of
 from edgec.errors import DataError
 from edgec.graph.edit import shape_of
 
@@ -36,28 +36,20 @@ class Parts:
         return {name: array[:most] for name, array in self.arrays[part].items()}
 
 
-def collect(model: ir.Model, data: Any, held_out: Any = None) -> Parts:
+def collect(model: ir.Model, data: Any) -> Parts:
     """Walk the data once and keep, of each part, samples evenly spread over the stream.
-
-    held_out: samples that are the report part; that of data then belongs to the fit part.
 
     Raises:
         DataError: bad samples (see `Samples`), or too few of them.
     """
     shapes = {v.name: shape_of(v) for v in model.graph.inputs}
-    drawn = isinstance(data, str) and data == SYNTHETIC
-    samples = synthetic(shapes) if drawn else data if isinstance(data, Samples) else Samples(data, shapes)
-    split = Split(samples)
+    split = Split(samples_of(data, shapes))
     largest = max(int(np.prod(shape_of(v))) * 4 for v in (*model.graph.inputs, *(o for n in model.graph for o in n.outputs)))
     most = int(np.clip(MEMORY // (2 * largest), 64, MOST))
     kept = {part: Spread(most // 3 if part != FIT else most - most // 3) for part in PARTS}
-    for sample in split:
-        parts_of_it = split.of(sample)
-        for part in parts_of_it if held_out is None else dict.fromkeys(FIT if p == REPORT else p for p in parts_of_it):
+    for sample, parts_of_it in split.walk():
+        for part in parts_of_it:
             kept[part].add(sample)
-    if held_out is not None:
-        for sample in Split(held_out if isinstance(held_out, Samples) else Samples(held_out, shapes, argument="held_out")):
-            kept[REPORT].add(sample)
     arrays = {part: {name: np.concatenate([s[name] for s in spread.samples()]) for name in shapes} for part, spread in kept.items()}
     parts = Parts(arrays, split.samples, split.degraded)
     if parts.count(FIT) < FEWEST:
