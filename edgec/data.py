@@ -23,7 +23,7 @@ class Calibration:
     Without it a quarter of the samples is kept for the report, by hash (`edgec.compress.splits`). Where samples are few and there are
     others to judge by, nothing needs to be kept.
 
-    samples, held_out: each as `edgec.compile` takes calibration; no sample may be in both.
+    samples, held_out: each as `edgec.compile` takes calibration; of samples in both only the judgement is taken.
     """
 
     samples: Any

@@ -41,7 +41,7 @@ def manifest_of(program: Program, target: Target, facts: Mapping[str, Any]) -> d
     if facts.get("compression"):  # numbers and words; tables and curves would be too large for a device's flash
         manifest["compression"] = [{k: v for k, v in r.items() if isinstance(v, (int, float, str, bool))} for r in facts["compression"]]
     if quantization is not None:  # ranges and histograms are too large for a device's flash: Artifact.quantization has them
-        manifest["quantization"] = {name: quantization[name] for name in ("samples", "parts", "degraded", "held_out", "outputs", "output_sqnr_db", "rungs")}
+        manifest["quantization"] = {name: quantization[name] for name in ("samples", "parts", "degraded", "held_out", "left_out", "outputs", "output_sqnr_db", "rungs")}
     return manifest
 
 

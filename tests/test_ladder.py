@@ -84,6 +84,8 @@ def test_samples_held_out_for_the_report_leave_more_to_fit_to():
     first, second, third = (to_proto(m).SerializeToString(deterministic=True) for m in (made, again, without))
     assert first == second != third
     assert "on 20 held-out samples" in "\n".join(ladder_lines(report.as_dict()))
+    _, both = quantize(small(), edgec.Calibration(x, np.concatenate([other, x[:3]])), options=QUICK)
+    assert both.left_out == 3 and "3 samples to fit to were also" in "\n".join(ladder_lines(both.as_dict()))
 
 
 def test_few_samples_and_others_for_the_report():

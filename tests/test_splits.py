@@ -96,8 +96,12 @@ def test_few_samples_and_others_to_be_judged_by():
 
 def test_no_sample_may_judge_what_was_fitted_to_it():
     x = images(60)
-    with pytest.raises(DataError, match="2 samples are also among the held-out ones"):
-        Split(stream(x, np.concatenate([images(20, seed=1), x[5:7]])))
+    split = Split(stream(x, np.concatenate([images(20, seed=1), x[5:7]])))
+    assert split.left_out == 2 and split.samples == 80 == sum(split.counts.values()) and split.counts["report"] == 22
+    fitted = np.concatenate([b["x"] for name in ("fit", "select") for b in split.part(name)])
+    assert len(fitted) == 58 and not any((fitted == same).all(axis=(1, 2)).any() for same in x[5:7])
+    with pytest.raises(DataError, match="all 60 samples are also among the held-out ones"):
+        Split(stream(x, x))
 
 
 def test_held_out_samples_are_checked_under_their_own_name():

@@ -109,7 +109,7 @@ def quantize(
     c = chosen.candidate
     report = QuantizationReport(
         samples=split.samples, probes=len(c.found.fit), parts=split.counts, degraded=split.degraded, held_out=split.held_out is not None,
-        synthetic=is_synthetic(calibration),
+        left_out=split.left_out, synthetic=is_synthetic(calibration),
         rungs=ladder.rungs, tensors=c.reports(ranges), layers=walk.layers,
         weight_bits=bits, weight_bytes=weight_bytes(model, bits), sensitivities=sensitivities,
     )  # fmt: skip

@@ -71,7 +71,7 @@ class QuantizationReport:
     """tensors and layers in the order of the graph.
 
     samples: all; parts: how many of them fell to fit, select and report; degraded: why no samples could be held out, or "";
-    held_out: whether the report part came beside the samples to fit to.
+    held_out: whether the report part came beside the samples to fit to; left_out: how many were in both, and not fitted to.
     rungs: what was tried, judged on the select part. outputs: measured on the report part, which nothing was chosen by (or on all
     samples where degraded and not held_out); output_sqnr_db: the SQNR among them. weight_bits: layer name → 8 or 4; weight_bytes: of all layers,
     as `weight_bytes.weight_bytes` counts them; sensitivities: of `sensitivity.LayerSensitivity`, where they chose the bits.
@@ -82,6 +82,7 @@ class QuantizationReport:
     parts: dict[str, int] = field(default_factory=dict)
     degraded: str = ""
     held_out: bool = False
+    left_out: int = 0
     synthetic: bool = False
     tensors: list[TensorReport] = field(default_factory=list)
     layers: list[LayerReport] = field(default_factory=list)

@@ -53,24 +53,31 @@ def parts_of(samples: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
 
 class Split:
     """The parts of a stream, which is walked once to count them. Where it brings samples of its own to be judged by (`Calibration`), these
-    are the report part, and what the hash would keep for it belongs to the fit part.
+    are the report part, and what the hash would keep for it belongs to the fit part. Samples of the stream that are among them (silence,
+    black pictures) serve nothing else.
 
     Attributes:
-        counts: samples of each part; samples: all of them.
+        counts: samples of each part; samples: all of them; left_out: samples of the stream that are also among the held-out ones.
         degraded: "" if the fit and the select part are disjoint; else why they are not: each part of the stream then is the whole of it.
 
     Raises:
-        DataError: a sample is in the stream and among those to be judged by.
+        DataError: all samples of the stream are also among the held-out ones.
     """
 
     def __init__(self, samples: Samples) -> None:
         self.source, self.held_out, self.degraded = samples, samples.held_out, ""
         self.counts = dict.fromkeys(PARTS, 0)
-        self._check_apart()
+        self._apart = {_digest(sample) for sample in _one_by_one(self.held_out)} if self.held_out else set()
+        self.left_out = sum(_digest(sample) in self._apart for sample in _one_by_one(self.source)) if self.held_out else 0
         for _, (part,) in self.walk():
             self.counts[part] += 1
         self.samples = sum(self.counts.values())
         given = self.samples - (self.counts[REPORT] if self.held_out else 0)
+        if self.held_out and not given:
+            raise DataError(
+                f"all {self.left_out} samples are also among the held-out ones", where=self.held_out.argument,
+                why="what judges a network is not fitted to, and nothing else is left", fix="hold out other samples than those given to fit to",
+            )  # fmt: skip
         least = min((p for p in PARTS if p != REPORT or not self.held_out), key=lambda p: self.counts[p])
         end = "choices are made on the samples fitted to" if self.held_out else "figures are on the samples fitted to"
         if given < FEWEST:
@@ -81,7 +88,9 @@ class Split:
     def walk(self) -> Iterator[tuple[Batch, tuple[str, ...]]]:
         """Each sample and the parts that it serves: one, or several where the stream could not be parted."""
         for sample in _one_by_one(self.source):
-            yield sample, self._parts(sample)
+            digest = _digest(sample)
+            if digest not in self._apart:
+                yield sample, self._parts(digest)
         for sample in _one_by_one(self.held_out) if self.held_out else ():
             yield sample, (REPORT,)
 
@@ -90,22 +99,11 @@ class Split:
         walk = lambda: (sample for sample, parts in self.walk() if name in parts)  # noqa: E731
         return Samples(walk, self.source.shapes, batch=self.source.batch, argument=self.source.argument)
 
-    def _parts(self, sample: Batch) -> tuple[str, ...]:
+    def _parts(self, digest: bytes) -> tuple[str, ...]:
         if self.degraded:
             return (FIT, SELECT) if self.held_out else PARTS
-        part = part_of(sample)
+        part = _PART_OF_QUARTER[digest[0] >> 6]
         return (FIT if self.held_out and part == REPORT else part,)
-
-    def _check_apart(self) -> None:
-        if self.held_out is None:
-            return
-        apart = {_digest(sample) for sample in _one_by_one(self.held_out)}
-        same = sum(_digest(sample) in apart for sample in _one_by_one(self.source))
-        if same:
-            raise DataError(
-                f"{same} samples are also among the held-out ones", where=self.held_out.argument,
-                why="figures on samples that were fitted to are too good", fix="take them out of one of the two",
-            )  # fmt: skip
 
 
 def _one_by_one(stream: Samples) -> Iterator[Batch]:
