@@ -221,10 +221,17 @@ def test_channels_of_a_narrower_student_are_found_again(torch):
     wide = torch.randn(20, 1, 6, 4, 4, generator=torch.Generator().manual_seed(0))
     narrow = wide[:, :, [1, 3, 4]] * 0.9 + 0.1
     target = matched(Target("a", "a", (1, 6, 4, 4), (0, 1, 2, 3)), wide, narrow)
-    assert target.channels == ((1, 3, 4), (0, 1, 2))
+    assert target.channels == ((1, 3, 4), (True, True, True))
     objective = Objective([], [target], feature_weight=1.0)
     objective.measure({"a": wide})
-    assert float(objective({"a": wide}, {"a": wide[:, :, [1, 3, 4]]})) == 0.0 < float(objective({"a": wide}, {"a": narrow}))
+    wanted = objective.wanted({"a": wide})
+    assert float(objective(wanted, {"a": wide[:, :, [1, 3, 4]]})) == 0.0 < float(objective(wanted, {"a": narrow}))
+    other = narrow.clone()
+    other[:, :, 1] = torch.randn(20, 1, 4, 4, generator=torch.Generator().manual_seed(2))
+    partly = matched(target, wide, other)
+    assert partly.channels[0][::2] == (1, 4) and partly.channels[1] == (True, False, True)
+    expected = float((wide[:, :, [1, 4]] - other[:, :, ::2]).square().mean())
+    assert float(partly.error(partly.wanted(wide), other)) == pytest.approx(expected, rel=1e-5)
     assert matched(target, wide, torch.randn(20, 1, 3, 4, 4, generator=torch.Generator().manual_seed(1))) is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -86,7 +86,7 @@ class Training:
         self.step, self.elapsed, self.curve = 0, 0.0, Curve()
         self._losses: list[float] = []
         self._noted = self._judged = 0
-        self._wanted: list[dict[str, Tensor]] = []
+        self._wanted: list[list[Tensor]] = []
         probe = tensors(samples.rows(samples.train[:MEASURED]))
         with torch.no_grad():
             objective.measure(teacher(probe, objective.teacher_values))
@@ -145,12 +145,12 @@ class Training:
         assert self.path is not None
         checkpoints.save(self.path, self._state())
 
-    def _labelled(self, step: int, threads: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The batch of that step and the teacher's values for it. Runs beside the step before, on a core of its own."""
+    def _labelled(self, step: int, threads: int) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """The batch of that step and what the teacher makes of it. Runs beside the step before, on a core of its own."""
         torch.set_num_threads(threads)
         inputs = tensors(self._rows(step))
         with torch.no_grad(), self._steps_precision():
-            return inputs, {name: v.float() for name, v in self.teacher(inputs, self.objective.teacher_values).items()}
+            return inputs, self.objective.wanted(self.teacher(inputs, self.objective.teacher_values))
 
     def _steps_precision(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.precision == torch.bfloat16)
@@ -167,10 +167,10 @@ class Training:
                 raise UsageError("the augmentation changes the shape", where="augment", why=why, fix="give back an array of the batch's shape, [samples, *shape of one sample]")
         return result
 
-    def _one(self, inputs: Mapping[str, Tensor], wanted: Mapping[str, Tensor], fraction: float) -> None:
+    def _one(self, inputs: Mapping[str, Tensor], wanted: Sequence[Tensor], fraction: float) -> None:
         with self._steps_precision():
             values = self.student.values(inputs, self.objective.student_values)
-        loss = self.objective(wanted, {name: v.float() for name, v in values.items()})
+        loss = self.objective(wanted, values)
         if not torch.isfinite(loss):
             why = f"the loss is {float(loss.detach())} at step {self.step}, learning rate {self.learning_rate:g}"
             raise UsageError("training diverged", where="distill", why=why, fix="give a smaller learning_rate: a third of it")
@@ -191,7 +191,7 @@ class Training:
             for i, at in enumerate(range(0, len(index), MEASURED)):
                 inputs = tensors(self.samples.rows(index[at : at + MEASURED]))
                 if i == len(self._wanted):
-                    self._wanted.append(self.teacher(inputs, judge.teacher_values))
+                    self._wanted.append(judge.wanted(self.teacher(inputs, judge.teacher_values)))
                 total += float(judge(self._wanted[i], self.student.values(inputs, judge.student_values, exact=True))) * len(index[at : at + MEASURED]) / len(index)
         if total < self.best_loss:
             self.best_loss, self.best_step, self.best = total, self.step, [p.detach().clone() for p in self.optimizer.parameters]
