@@ -26,7 +26,7 @@ SHARE = {FIT: 2, SELECT: 1}
 
 
 @dataclass
-class Calibration:
+class Observations:
     """What one walk saw.
 
     Attributes:
@@ -57,7 +57,7 @@ def calibrate(
     split: Split,
     progress: Progress | None = None,
     most_probes: int = PROBES,
-) -> Calibration:
+) -> Observations:
     """Walk the data once.
 
     Raises:
@@ -90,7 +90,7 @@ def calibrate(
     chosen = {part: pool.samples() for part, pool in pools.items()}
     probes = {v.name: np.stack([s[v.name] for part in SHARE for s in chosen[part]]) for v in inputs}
     select = np.arange(len(chosen[FIT]) + len(chosen[SELECT])) >= (0 if split.degraded else len(chosen[FIT]))
-    return Calibration(histograms, distinct, probes, ~select if not split.degraded else select, select)
+    return Observations(histograms, distinct, probes, ~select if not split.degraded else select, select)
 
 
 def not_finite(name: str, index: int, bad: int, size: int) -> DataError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_ir as ir
 
-from edgec.compress.calibrate import Calibration, calibrate
+from edgec.compress.calibrate import Observations, calibrate
 from edgec.compress.layerwise import LayerOptions, LayerwiseQuantizer, Walk
 from edgec.compress.observer import Histogram
 from edgec.compress.placement import Group, fixed_bounds, place
@@ -78,7 +78,7 @@ class Candidate:
         self.model, self.progress = model, progress
         self.placement = place(model.graph)
         self.parts = (FIT,) if split.degraded else (FIT, SELECT)
-        self.found: Calibration = calibrate(model, self.placement, split, progress, probes)
+        self.found: Observations = calibrate(model, self.placement, split, progress, probes)
         self.quantizer = LayerwiseQuantizer(model, self.placement, self.found.probes)
         self.judged = tuple(judged_value(v) for v in model.graph.outputs)
         self.features = tuple(v.producer().inputs[0] for v in self.judged if v.producer() in self.quantizer.layers)
