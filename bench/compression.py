@@ -273,7 +273,7 @@ def int4(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 TRAINING: dict[str, dict[str, Any]] = {
-    "resnet8": {"choose": "last"},
+    "resnet8": {"choose": "last", "features": 1.0},
     "ds_cnn": {"choose": "last", "features": 2.0, "divergence": 1.0, "temperature": 1.0, "batch": 32},
 }
 """Options of the distillation. Pruning fitted to the select part, which so says little about the best state, and is trained on too. Samples
@@ -340,14 +340,20 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=1, help="of ds_cnn: how many networks are made, each without the samples that judge it")
     parser.add_argument("--judge", type=Path, help="folder with other cifar10.npz and kws.npz for the figures")
     parser.add_argument("--keep", type=Path, help="folder for the models that were made")
-    parser.add_argument("--write", action="store_true", help=f"add the rows to {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help=f"put the rows into {RESULTS.name}, with --networks beside those of others")
     args = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for section in args.only.split(","):
-        key = section if args.folds < 2 else f"{section}, {args.folds} folds"
-        results[key] = SECTIONS[section](args)
+        rows = SECTIONS[section](args)
         if args.write:
-            write_file(RESULTS, json.dumps(results, indent=1).encode())
+            _write(section if args.folds < 2 else f"{section}, {args.folds} folds", rows, keep=bool(args.networks))
+
+
+def _write(section: str, rows: list[dict[str, Any]], keep: bool) -> None:
+    """Put the rows into the results, and keep those of the section's other networks and methods."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    made = {(r["network"], r["method"]) for r in rows}
+    results[section] = [r for r in results.get(section, ()) if keep and (r["network"], r["method"]) not in made] + rows
+    write_file(RESULTS, json.dumps(results, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -93,10 +93,10 @@ def ladder_lines(found: Mapping[str, Any] | None) -> list[str]:
     lines = ["", "quantization", *columns(["rung", "outputs", "gain", ""], rows, right={1, 2})]
     for o in found["outputs"]:
         same = "" if o["agreement"] is None else f", the class of float for {o['agreement']:g} % ({' to '.join(f'{v:g}' for v in o['agreement_interval'])})"
-        held = "held-out samples" if found["held_out"] else "samples fitted to" if found["degraded"] else "calibration samples that chose nothing"
+        held = "held-out samples" if found.get("held_out") else "samples fitted to" if found["degraded"] else "calibration samples that chose nothing"
         lines += _wrapped(f"{o['name']}: {o['sqnr_db']:.1f} dB{same}, on {o['samples']:,} {held}", "  ")
     said = [found["degraded"]] if found["degraded"] else []
-    said += [f"{found['left_out']:,} samples to fit to were also among the held-out ones and were left out"] if found["left_out"] else []
+    said += [f"{found['left_out']:,} samples to fit to were also among the held-out ones and were left out"] if found.get("left_out") else []
     return lines + [line for text in said for line in _wrapped(text, "  ")]
 
 

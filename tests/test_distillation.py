@@ -215,6 +215,12 @@ def test_matching_activations_of_the_same_name(torch, student, teacher, data):
     assert report["after"]["sqnr_db"] > report["before"]["sqnr_db"]
 
 
+def test_matching_activations_of_a_quantized_student(torch, quantized, teacher, data):
+    plain, _ = distill(quantized, teacher, data, steps=5, threads=1)
+    made, report = distill(quantized, teacher, data, steps=5, features=1.0, threads=1)
+    assert np.isfinite([loss for _, loss in report["loss"]["train"]]).all() and weights_of(made) != weights_of(plain)
+
+
 def test_channels_of_a_narrower_student_are_found_again(torch):
     from edgec.compress.distillation.objective import Objective, Target, matched
 
