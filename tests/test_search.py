@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import xml.dom.minidom
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,7 @@ import onnx_ir
 import pytest
 
 import edgec
-from edgec import graph, importer
+from edgec import graph, importer, targets
 from edgec.errors import FitError, UsageError
 from edgec.search.budget import parse_budget
 from edgec.search.candidate import Candidate, Job, Narrowed, Point, narrow
@@ -74,7 +75,12 @@ def _points(front: Front) -> list[dict]:
     return [{k: v for k, v in p.as_dict().items() if k != "seconds"} for p in front.tried]
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("name", targets.names())
+def test_what_candidates_share_can_be_sent_to_processes(name):
+    target = targets.load(name)
+    assert pickle.loads(pickle.dumps(target)) == target
+
+
 def test_processes_give_the_same_front(found, digits, accuracy):
     artifact, budget = found
     with ProcessPoolExecutor(2) as pool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +42,11 @@ class Target:
     def __post_init__(self) -> None:
         for name in ("memory", "toolchain", "emulator", "timing"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def __reduce__(self) -> tuple[type[Target], tuple[Any, ...]]:
+        """A search sends targets to other processes; read-only views of dicts cannot be pickled."""
+        values = (getattr(self, f.name) for f in fields(self))
+        return Target, tuple(dict(v) if isinstance(v, Mapping) else v for v in values)
 
     @property
     def tested_on(self) -> str:
