@@ -46,7 +46,7 @@ class Activation:
     repeat: int = 1
 
     def logical(self, q: np.ndarray) -> np.ndarray:
-        """Bytes of the tensor, any shape, as an array of the ONNX shape."""
+        """Elements of the tensor, any shape, as an array of the ONNX shape."""
         physical = q.reshape([self.shape[a] for a in self.order])
         return physical.transpose([self.order.index(a) for a in range(len(self.shape))])
 

@@ -204,15 +204,17 @@ class _Layers:
             self._sum(*self._both(sample))
 
     def _both(self, sample: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """(float values by ONNX name, bytes by program tensor)."""
+        """(float values by ONNX name, integers by program tensor), each of the ONNX shape."""
         from edgec import run
         from edgec.ir import interp
 
         rows, _ = run.rows_of(self.artifact, sample)
         given = {p.tensor: rows[p.name][0] for p in self.artifact.program.inputs}
-        held = {name: a.logical(np.asarray(given[name])) for name, a in self.by_tensor.items() if name in given}
-        for _, outputs in interp.steps(self.artifact.program, given):
-            held |= {t: self.by_tensor[t].logical(q) for t, q in outputs.items() if t in self.by_tensor}
+        held = {}
+        for values in (given, *(outputs for _, outputs in interp.steps(self.artifact.program, given))):
+            for name in values.keys() & self.by_tensor.keys():
+                q = run.typed(np.asarray(values[name]).reshape(1, -1), self.artifact.program.tensors[name].dtype)
+                held[name] = self.by_tensor[name].logical(q)
         floats = self.run(sample) if self.by_value else {}
         floats |= {a.name: sample[a.name] for a in self.by_tensor.values() if a.name in sample}
         return floats, held

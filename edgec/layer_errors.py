@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgec.compress.observer import Histogram
+from edgec.ir.core import DTYPE_BITS
 
 if TYPE_CHECKING:
     from edgec.activations import Activation
     from edgec.ir.core import Program, Tensor
 
 LEVELS = 256
+"""Of 8 bits, by which few steps are judged few: a tensor of 16 that uses these is no worse off."""
+
 WIDE_SPREAD = 8.0
 """A typical channel that reaches an eighth of the largest one has five of the eight bits."""
 
@@ -25,17 +28,18 @@ class TensorStatistics:
     """
 
     def __init__(self, tensor: Tensor, channels: int) -> None:
-        self.low = (-128 - tensor.zero_point) * tensor.scale
-        self.high = (127 - tensor.zero_point) * tensor.scale
+        self.bits = DTYPE_BITS[tensor.dtype]
+        least, greatest = -(1 << self.bits - 1), (1 << self.bits - 1) - 1
+        self.low, self.high = ((q - tensor.zero_point) * tensor.scale for q in (least, greatest))
         self.scale, self.zero_point = tensor.scale, tensor.zero_point
         self.signal, self.noise, self.clipped_noise, self.rounding = (np.zeros(channels) for _ in range(4))
         self.count = self.clipped = 0
-        self.q_low, self.q_high = 127, -128
+        self.q_low, self.q_high = greatest, least
         self.least, self.greatest = np.full(channels, np.inf), np.full(channels, -np.inf)
         self.histogram = Histogram()
 
     def add(self, f: np.ndarray, q: np.ndarray) -> None:
-        """f float32 and q int8, both of the ONNX shape."""
+        """f float32 and q int8 or int16, both of the ONNX shape."""
         self.histogram.add(f)
         rows_q = _by_channel(q, self.signal.size)
         rows = _by_channel(f, self.signal.size).astype(np.float64)
@@ -210,7 +214,7 @@ def _cause(row: dict[str, Any], s: TensorStatistics, weighted: bool, facts: dict
                 if kept
                 else "--equalize 1,1 evens channels out; calibrate with more samples, so that it is kept"
             )
-            levels = f"{LEVELS / s.spread:.0f} of {LEVELS} levels"
+            levels = f"{2**s.bits / s.spread:.0f} of {2**s.bits:,} levels"
             why = f"the largest channel reaches {s.spread:.0f} times as far as a typical one, which has {levels}"
             return Cause(
                 "channel spread",
@@ -218,8 +222,8 @@ def _cause(row: dict[str, Any], s: TensorStatistics, weighted: bool, facts: dict
                 how if not elsewhere else "equalize channels before quantizing, or let edgec quantize the float model",
             )
         return Cause(
-            "rounding to int8",
-            f"{100 * shares['rounding']:.0f} % of the noise is what 8 bits cost any tensor of this range",
+            f"rounding to int{s.bits}",
+            f"{100 * shares['rounding']:.0f} % of the noise is what {s.bits} bits cost any tensor of this range",
             "nothing is wrong here; where it is too much, --cut-output at this tensor leaves what follows to float code",
         )
     if weighted:

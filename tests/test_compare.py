@@ -42,6 +42,20 @@ def test_every_tensor_has_its_value(name, tmp_path):
     json.dumps(result)
 
 
+def test_tensors_of_16_bits_are_compared(tmp_path):
+    net, artifact, _ = compiled_here("digits", tmp_path, quantize={"activation_bits": 16})
+    wide = {t for t, tensor in artifact.program.tensors.items() if tensor.dtype == "int16"}
+    assert wide
+    result = edgec.compare(net.path, artifact, net.samples[:24], layers=12)
+    narrow = edgec.compare(net.path, edgec.compile(net.path, "cortex-m4", calibration=net.calibration), net.samples[:24], layers=12)
+    opcodes = {op.name: op.opcode for op in artifact.program.ops}
+    assert {opcodes[name] for name in result["not_compared"]} <= {"rescale_s16"}, "from 16 bits to 8 no ONNX value is made"
+    rows, before = ({r["name"]: r for r in found["layers"]} for found in (result, narrow))
+    made = [op.name for op in artifact.program.ops if op.outputs[0] in wide]
+    assert all(rows[name]["sqnr_db"] > 12 and rows[name]["levels_used"] > 256 for name in made)
+    assert np.mean([rows[n]["sqnr_db"] for n in made]) > np.mean([before[n]["sqnr_db"] for n in made if n in before])
+
+
 def test_outputs_are_what_numpy_says(digits):
     net, artifact, _ = digits
     y = np.load(DIGITS)["y_test"]

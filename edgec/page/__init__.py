@@ -154,7 +154,8 @@ def _ranges(artifact: Artifact, comparison: Mapping[str, Any] | None) -> str:
     elif artifact.quantization is not None:
         source = "the calibration data"
         for t in artifact.quantization["tensors"]:
-            low, high = ((q - t["zero_point"]) * t["scale"] for q in (-128, 127))
+            half = 32768 if t["rule"] == "16 bits" else 128
+            low, high = ((q - t["zero_point"]) * t["scale"] for q in (-half, half - 1))
             about = f"{t['rule']} range, {100 * t['clipped']:.2g} % clipped"
             found[t["name"]] = {"edges": t["edges"], "counts": t["counts"], "low": low, "high": high, "about": about}
     else:
