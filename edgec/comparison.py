@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,10 +212,12 @@ class _Layers:
         rows, _ = run.rows_of(self.artifact, sample)
         given = {p.tensor: rows[p.name][0] for p in self.artifact.program.inputs}
         held = {}
-        for values in (given, *(outputs for _, outputs in interp.steps(self.artifact.program, given))):
-            for name in values.keys() & self.by_tensor.keys():
-                q = run.typed(np.asarray(values[name]).reshape(1, -1), self.artifact.program.tensors[name].dtype)
-                held[name] = self.by_tensor[name].logical(q)
+        computed = (outputs for _, outputs in interp.steps(self.artifact.program, given))
+        for values in chain([given], computed):
+            for name, q in values.items():
+                if name in self.by_tensor:
+                    q = run.typed(np.asarray(q).reshape(1, -1), self.artifact.program.tensors[name].dtype)
+                    held[name] = self.by_tensor[name].logical(q)
         floats = self.run(sample) if self.by_value else {}
         floats |= {a.name: sample[a.name] for a in self.by_tensor.values() if a.name in sample}
         return floats, held

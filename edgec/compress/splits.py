@@ -66,13 +66,18 @@ class Split:
 
     def __init__(self, samples: Samples) -> None:
         self.source, self.held_out, self.degraded = samples, samples.held_out, ""
+        judges = [_digest(sample) for sample in _one_by_one(self.held_out)] if self.held_out else []
+        self._apart, self.left_out = set(judges), 0
         self.counts = dict.fromkeys(PARTS, 0)
-        self._apart = {_digest(sample) for sample in _one_by_one(self.held_out)} if self.held_out else set()
-        self.left_out = sum(_digest(sample) in self._apart for sample in _one_by_one(self.source)) if self.held_out else 0
-        for _, (part,) in self.walk():
-            self.counts[part] += 1
-        self.samples = sum(self.counts.values())
-        given = self.samples - (self.counts[REPORT] if self.held_out else 0)
+        for sample in _one_by_one(self.source):
+            digest = _digest(sample)
+            if digest in self._apart:
+                self.left_out += 1
+            else:
+                self.counts[self._part(digest)] += 1
+        given = sum(self.counts.values())
+        self.counts[REPORT] += len(judges)
+        self.samples = given + len(judges)
         if self.held_out and not given:
             raise DataError(
                 f"all {self.left_out} samples are also among the held-out ones", where=self.held_out.argument,
@@ -102,8 +107,11 @@ class Split:
     def _parts(self, digest: bytes) -> tuple[str, ...]:
         if self.degraded:
             return (FIT, SELECT) if self.held_out else PARTS
+        return (self._part(digest),)
+
+    def _part(self, digest: bytes) -> str:
         part = _PART_OF_QUARTER[digest[0] >> 6]
-        return (FIT if self.held_out and part == REPORT else part,)
+        return FIT if self.held_out and part == REPORT else part
 
 
 def _one_by_one(stream: Samples) -> Iterator[Batch]:
